@@ -84,11 +84,11 @@ static void test_endless_output_is_cut_off(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/subprocess/output-and-input", test_output_and_input);
-    g_test_add_func("/subprocess/failure-says-why", test_failure_says_why);
-    g_test_add_func("/subprocess/missing-program", test_missing_program);
-    g_test_add_func("/subprocess/lines-arrive-one-by-one", test_lines_arrive_one_by_one);
-    g_test_add_func("/subprocess/cancelling-ends-the-program", test_cancelling_ends_the_program);
-    g_test_add_func("/subprocess/endless-output-is-cut-off", test_endless_output_is_cut_off);
+    g_test_add_func("/run/output-and-input", test_output_and_input);
+    g_test_add_func("/run/failure-says-why", test_failure_says_why);
+    g_test_add_func("/run/missing-program", test_missing_program);
+    g_test_add_func("/run/lines-arrive-one-by-one", test_lines_arrive_one_by_one);
+    g_test_add_func("/run/cancelling-ends-the-program", test_cancelling_ends_the_program);
+    g_test_add_func("/run/endless-output-is-cut-off", test_endless_output_is_cut_off);
     return g_test_run();
 }
