@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks of single values: names, addresses, CPU lists. Each `..._is_valid` is pure; each
+ * `..._check` also sets an INVALID error that says what is expected.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* Names of instances, networks, volumes, snapshots, pools and specs: a DNS label (RFC 1123,
+ * section 2.1) in lower case, at most STEAD_MAX_NAME characters. So a name can never leave a
+ * folder, and is a host name as it is. `what` names the thing in the message ("instance"). */
+gboolean stead_name_is_valid(const char *name);
+gboolean stead_name_check(const char *what, const char *name, GError **error);
+
+/* Image references: NAME or NAME:TAG, each [a-z0-9][a-z0-9._-]*, at most 64 characters each. */
+gboolean stead_image_ref_is_valid(const char *ref);
+gboolean stead_image_ref_check(const char *ref, GError **error);
+
+/* A unicast MAC address, "52:54:00:12:34:56". */
+gboolean stead_mac_is_valid(const char *mac);
+
+/* IPv4 in dotted quad; host byte order. */
+gboolean stead_ipv4_parse(const char *text, guint32 *address);
+char *stead_ipv4_format(guint32 address);
+
+/* IPv4 CIDR with no host bits set, prefix 8 to 30: "10.77.0.0/24". */
+typedef struct {
+    guint32 network; /* host byte order */
+    guint prefix;
+} SteadSubnet;
+
+gboolean stead_subnet_parse(const char *text, SteadSubnet *subnet, GError **error);
+char *stead_subnet_format(const SteadSubnet *subnet);
+gboolean stead_subnet_contains(const SteadSubnet *subnet, guint32 address);
+gboolean stead_subnets_overlap(const SteadSubnet *a, const SteadSubnet *b);
+
+/* "0-3,8": Linux's CPU and node list format; numbers up to 4095. */
+gboolean stead_cpu_list_is_valid(const char *list);
+
+/* The MAC of an instance's nth interface where its spec gives none: 52:54:00 and 3 bytes of
+ * SHA-256(id, n). Owned by the caller. */
+char *stead_mac_derive(const char *instance_id, guint n);

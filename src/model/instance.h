@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records: what stead remembers of the things it made. Pure data with a JSON form that the store
+ * keeps and the API shows. A record is changed by the main loop alone; a job's thread works on a
+ * copy.
+ */
+#pragma once
+
+#include <glib.h>
+#include <json-glib/json-glib.h>
+
+#include "model/spec.h"
+
+typedef struct {
+    char *id;                /* UUID; also the libvirt domain's; never reused */
+    char *name;              /* unique among instances */
+    char *project;           /* name of the spec that it belongs to; NULL: made by `run` */
+    SteadKind kind;          /* never AUTO */
+    char *kind_reason;       /* why that kind, for `show` */
+    SteadInstanceSpec *spec; /* as wanted */
+    char *image_digest; /* hex SHA-256 of the image that its root disk stands on; NULL: none yet */
+    SteadState state;
+    gboolean want_running;
+    gboolean ready;
+    gboolean restart_needed; /* spec has changes that a restart applies */
+    char *stage;             /* the latest stage reached in this boot; NULL */
+    GStrv addresses;         /* IPv4 addresses last seen; a cache */
+    char *accel;             /* "kvm" or "tcg", of the present run; NULL: not started yet */
+    char *error;             /* why it is failed; NULL */
+    guint restarts;          /* by the restart policy, since the last start by a user */
+    gint64 created;          /* microseconds since the epoch */
+    gint64 started;          /* of the present run; 0: not running */
+} SteadInstance;
+
+void stead_instance_free(SteadInstance *instance);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadInstance, stead_instance_free)
+SteadInstance *stead_instance_copy(const SteadInstance *instance);
+JsonNode *stead_instance_to_json(const SteadInstance *instance);
+SteadInstance *stead_instance_from_json(JsonNode *node, GError **error);
+
+typedef struct {
+    char *id;                /* UUID */
+    char *instance;          /* the instance's id */
+    char *name;              /* unique within the instance */
+    char *parent;            /* name of the snapshot it was taken after; NULL: none */
+    gboolean memory;         /* holds the memory of a running guest too */
+    gboolean complete;       /* FALSE: being made; a restart of the daemon removes it */
+    guint64 size;            /* bytes on disk that removing it would free; an estimate */
+    SteadInstanceSpec *spec; /* of the instance at that time */
+    JsonNode *layers;        /* the runtime's own: which files hold it */
+    gint64 created;
+} SteadSnapshot;
+
+void stead_snapshot_free(SteadSnapshot *snapshot);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadSnapshot, stead_snapshot_free)
+SteadSnapshot *stead_snapshot_copy(const SteadSnapshot *snapshot);
+JsonNode *stead_snapshot_to_json(const SteadSnapshot *snapshot);
+SteadSnapshot *stead_snapshot_from_json(JsonNode *node, GError **error);
+
+typedef struct {
+    char *id;
+    char *name;
+    char *project;
+    SteadNetworkSpec *spec; /* subnet always filled in for NAT, ISOLATED and ROUTED */
+    char *libvirt_name;     /* NULL for BRIDGE */
+    char *bridge;           /* the bridge's name on the host */
+    gint64 created;
+} SteadNetwork;
+
+void stead_network_free(SteadNetwork *network);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadNetwork, stead_network_free)
+SteadNetwork *stead_network_copy(const SteadNetwork *network);
+JsonNode *stead_network_to_json(const SteadNetwork *network);
+SteadNetwork *stead_network_from_json(JsonNode *node, GError **error);
+
+typedef struct {
+    char *id;
+    char *name;
+    char *project;
+    SteadVolumeSpec *spec;
+    char *path;     /* on the host; NULL until made */
+    char *attached; /* id of the instance it is attached to; NULL: none */
+    gint64 created;
+} SteadVolume;
+
+void stead_volume_free(SteadVolume *volume);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadVolume, stead_volume_free)
+SteadVolume *stead_volume_copy(const SteadVolume *volume);
+JsonNode *stead_volume_to_json(const SteadVolume *volume);
+SteadVolume *stead_volume_from_json(JsonNode *node, GError **error);
+
+/* An image in the local store: a name for content. Two names may share one digest. */
+typedef struct {
+    char *name;      /* "debian:12" */
+    char *digest;    /* hex SHA-256 of the stored qcow2 */
+    char *source;    /* where it came from: an address, "build", "import FILE" */
+    char *published; /* the checksum that was published and verified, "sha512:..."; NULL: none */
+    guint64 size;    /* bytes stored */
+    guint64 virtual_size;
+    gboolean agent; /* holds the QEMU guest agent */
+    gint64 created;
+} SteadImage;
+
+void stead_image_free(SteadImage *image);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadImage, stead_image_free)
+SteadImage *stead_image_copy(const SteadImage *image);
+JsonNode *stead_image_to_json(const SteadImage *image);
+SteadImage *stead_image_from_json(JsonNode *node, GError **error);

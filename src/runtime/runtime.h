@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one interface between the engine and whatever runs an instance.
+ *
+ * The engine resolves a record into a machine: a spec together with the resources that were made
+ * for it (disks, seed, interfaces, folders). A machine is plain data that a job's thread owns; a
+ * driver keeps no reference to it. Each operation is blocking, idempotent where its comment says
+ * so, and may be repeated after a daemon was killed in the middle of it.
+ *
+ * Nobody calls a driver's slot directly: the stead_runtime_...() functions check that the driver
+ * offers it, add what was being done to errors, and trace the call.
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <json-glib/json-glib.h>
+
+#include "base/paths.h"
+#include "base/progress.h"
+#include "model/instance.h"
+
+typedef struct {
+    char *path;   /* on the host */
+    char *format; /* "qcow2" or "raw" */
+    char *serial; /* what the guest sees: the volume's name; NULL: none */
+    gboolean read_only;
+} SteadMachineDisk;
+
+typedef struct {
+    char *network; /* libvirt network's name; NULL: `bridge` is a bridge of the host */
+    char *bridge;
+    char *mac;
+} SteadMachineNic;
+
+typedef struct {
+    char *id;     /* the instance's UUID */
+    char *name;   /* the instance's name */
+    char *domain; /* the name on the host: "stead-web", or with the root's tag "stead-1a2b3c-web" */
+    char *dir;    /* state folder of the instance; exists */
+    char *run_dir; /* run folder of the instance; exists */
+    char *seed;    /* NoCloud ISO; NULL: none */
+    char *accel;   /* "kvm" or "tcg" */
+    SteadInstanceSpec *spec;
+    GPtrArray *disks; /* SteadMachineDisk; the first is the root disk */
+    GPtrArray *nics;  /* SteadMachineNic */
+} SteadMachine;
+
+SteadMachine *stead_machine_new(void);
+void stead_machine_free(SteadMachine *machine);
+void stead_machine_disk_free(SteadMachineDisk *disk);
+void stead_machine_nic_free(SteadMachineNic *nic);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadMachine, stead_machine_free)
+
+/* Where a driver sees an instance: its state on the host, whatever the records say. */
+typedef struct {
+    char *id;
+    char *domain;
+    SteadState state; /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
+    gboolean failed;  /* it ended by a crash or by an error of its engine */
+} SteadActual;
+
+void stead_actual_free(SteadActual *actual);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadActual, stead_actual_free)
+
+typedef struct {
+    guint64 cpu_ns;          /* CPU time used since the start */
+    guint64 memory_used;     /* bytes that the guest uses, as its balloon tells; else resident */
+    guint64 memory_max;      /* bytes that the guest sees */
+    guint64 memory_resident; /* bytes of host memory */
+    guint64 disk_read, disk_written; /* bytes, all disks */
+    guint64 net_received, net_sent;  /* bytes, all interfaces */
+} SteadStats;
+
+typedef struct {
+    int exit_code; /* of the command; 128 + n when signal n ended it */
+    GBytes *out;   /* captured standard output */
+    GBytes *err;
+    gboolean truncated; /* the agent cut the output off */
+} SteadExecResult;
+
+void stead_exec_result_free(SteadExecResult *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadExecResult, stead_exec_result_free)
+
+typedef enum {
+    STEAD_FEATURE_PAUSE = 1 << 0,
+    STEAD_FEATURE_SNAPSHOT = 1 << 1,
+    STEAD_FEATURE_SNAPSHOT_MEMORY = 1 << 2,
+    STEAD_FEATURE_EXEC = 1 << 3,
+    STEAD_FEATURE_CONSOLE = 1 << 4,
+    STEAD_FEATURE_VNC = 1 << 5,
+    STEAD_FEATURE_HOTPLUG = 1 << 6,
+} SteadFeatures;
+
+/* Called on the main loop when the host's view of an instance of this root changes by itself. */
+typedef void (*SteadActualFunc)(const SteadActual *actual, gpointer data);
+
+typedef struct _SteadRuntime SteadRuntime;
+
+/* The slots. All but `name` and those marked (main) run in jobs' threads. */
+typedef struct {
+    const char *name;
+    SteadKind kind;
+    guint features; /* SteadFeatures */
+
+    /* Makes the instance known to the host without starting it. Idempotent: replaces. */
+    gboolean (*prepare)(gpointer self, const SteadMachine *machine, GError **error);
+    /* Starts it, prepared anew from `machine`. Success when it runs already. */
+    gboolean (*start)(gpointer self, const SteadMachine *machine, GError **error);
+    /* Asks the guest to shut down, and waits until it is down: FALSE with TIMEOUT after
+     * `timeout_ms`. Success when it is stopped already. */
+    gboolean (*stop)(gpointer self, const char *id, guint64 timeout_ms, GCancellable *cancellable,
+                     GError **error);
+    /* Ends it at once. Success when it is stopped already. */
+    gboolean (*kill)(gpointer self, const char *id, GError **error);
+    gboolean (*pause)(gpointer self, const char *id, GError **error);
+    gboolean (*resume)(gpointer self, const char *id, GError **error);
+    /* Removes every trace of it from the host, running or not (its folders are the engine's to
+     * remove). Success when there is none. */
+    gboolean (*destroy)(gpointer self, const char *id, GError **error);
+
+    /* Freezes disks, and memory where `memory`; the guest goes on. Returns what the driver needs
+     * to restore or remove it: {"disks": [...], "memory": path}. Leaves nothing upon failure. */
+    JsonNode *(*snapshot)(gpointer self, const SteadMachine *machine, const char *snapshot_id,
+                          gboolean memory, SteadProgressFunc progress, gpointer data,
+                          GCancellable *cancellable, GError **error);
+    /* Returns the instance to the very point; running afterwards when the snapshot holds memory,
+     * else stopped. On success machine->disks name the files that are now current. */
+    gboolean (*restore)(gpointer self, SteadMachine *machine, const char *snapshot_id,
+                        JsonNode *layers, GError **error);
+    /* Removes a snapshot, whole or half-made. Success when there is none. */
+    gboolean (*snapshot_remove)(gpointer self, const SteadMachine *machine, const char *snapshot_id,
+                                JsonNode *layers, GError **error);
+
+    SteadExecResult *(*exec)(gpointer self, const char *id, const char *const argv[],
+                             const char *input, guint64 timeout_ms, GCancellable *cancellable,
+                             GError **error);
+    /* Whether the agent in the guest answers now. */
+    gboolean (*agent_ping)(gpointer self, const char *id, GError **error);
+    /* Addresses as the host's leases and the agent know them: IPv4, without loopback. */
+    GStrv (*addresses)(gpointer self, const char *id, GError **error);
+    gboolean (*stats)(gpointer self, const char *id, SteadStats *stats, GError **error);
+    /* {"listen": "127.0.0.1", "port": 5900, "password": "..."}: for the one who asks, never stored.
+     */
+    JsonNode *(*display)(gpointer self, const char *id, GError **error);
+    gboolean (*attach_disk)(gpointer self, const char *id, const SteadMachineDisk *disk,
+                            GError **error);
+    gboolean (*detach_disk)(gpointer self, const char *id, const char *path, GError **error);
+    /* Tells a running guest that the disk at `path` now has `size` bytes (and makes it so). */
+    gboolean (*resize_disk)(gpointer self, const char *id, const char *path, guint64 size,
+                            GError **error);
+
+    /* Every instance of this root that the host knows, as SteadActual; the array owns them. */
+    GPtrArray *(*list)(gpointer self, GError **error);
+    /* (main) Where state changes are told; one listener. */
+    void (*watch)(gpointer self, SteadActualFunc func, gpointer data);
+    /* (main) */
+    void (*free)(gpointer self);
+} SteadDriver;
+
+/* Takes `self` over; `driver` is static. */
+SteadRuntime *stead_runtime_new(const SteadDriver *driver, gpointer self);
+void stead_runtime_free(SteadRuntime *runtime);
+SteadKind stead_runtime_kind(const SteadRuntime *runtime);
+gboolean stead_runtime_has(const SteadRuntime *runtime, SteadFeatures feature);
+
+gboolean stead_runtime_prepare(SteadRuntime *runtime, const SteadMachine *machine, GError **error);
+gboolean stead_runtime_start(SteadRuntime *runtime, const SteadMachine *machine, GError **error);
+gboolean stead_runtime_stop(SteadRuntime *runtime, const char *id, guint64 timeout_ms,
+                            GCancellable *cancellable, GError **error);
+gboolean stead_runtime_kill(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_pause(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_resume(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_destroy(SteadRuntime *runtime, const char *id, GError **error);
+JsonNode *stead_runtime_snapshot(SteadRuntime *runtime, const SteadMachine *machine,
+                                 const char *snapshot_id, gboolean memory,
+                                 SteadProgressFunc progress, gpointer data,
+                                 GCancellable *cancellable, GError **error);
+gboolean stead_runtime_restore(SteadRuntime *runtime, SteadMachine *machine,
+                               const char *snapshot_id, JsonNode *layers, GError **error);
+gboolean stead_runtime_snapshot_remove(SteadRuntime *runtime, const SteadMachine *machine,
+                                       const char *snapshot_id, JsonNode *layers, GError **error);
+SteadExecResult *stead_runtime_exec(SteadRuntime *runtime, const char *id, const char *const argv[],
+                                    const char *input, guint64 timeout_ms,
+                                    GCancellable *cancellable, GError **error);
+gboolean stead_runtime_agent_ping(SteadRuntime *runtime, const char *id, GError **error);
+GStrv stead_runtime_addresses(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_stats(SteadRuntime *runtime, const char *id, SteadStats *stats,
+                             GError **error);
+JsonNode *stead_runtime_display(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_attach_disk(SteadRuntime *runtime, const char *id,
+                                   const SteadMachineDisk *disk, GError **error);
+gboolean stead_runtime_detach_disk(SteadRuntime *runtime, const char *id, const char *path,
+                                   GError **error);
+gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const char *path,
+                                   guint64 size, GError **error);
+GPtrArray *stead_runtime_list(SteadRuntime *runtime, GError **error);
+void stead_runtime_watch(SteadRuntime *runtime, SteadActualFunc func, gpointer data);
