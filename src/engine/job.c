@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Jobs on a thread pool.
+ *
+ * The main loop owns the queue, the locks and every job's public state. A body's thread shares
+ * with it only what stands under `mutex`: stage and fraction (written by the body, read for
+ * display), the result, and `ended` with its condition, on which other bodies wait.
+ */
+#include "engine/job.h"
+
+#include "base/error.h"
+
+#define PROGRESS_EVERY_MS 100
+
+static const char *const state_names[] = {"queued", "running", "done", "failed", "cancelled"};
+G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == STEAD_N_JOB_STATES);
+
+struct _SteadJobs {
+    SteadEvents *events;
+    GThreadPool *pool;
+    GQueue queued;      /* SteadJob, a reference each */
+    GQueue running;     /* likewise */
+    GQueue finished;    /* likewise, newest first */
+    GHashTable *locked; /* lock → the running job that holds it */
+    guint slots;        /* running jobs that are not composite */
+    guint dispatch_source;
+    gboolean closing;
+};
+
+struct _SteadJob {
+    gatomicrefcount refs;
+    SteadJobs *jobs;
+    char *id, *type, *subject, *lock;
+    gboolean composite;
+    SteadJobFunc func;
+    gpointer data;
+    GDestroyNotify free_data;
+    GCancellable *cancellable;
+    SteadJobState state;
+    GError *error;
+    gint64 created, finished;
+    guint progress_source;
+
+    GMutex mutex;
+    GCond cond;
+    char *stage;
+    double fraction;
+    gboolean progress_due;
+    gboolean ended;
+    JsonNode *result;
+};
+
+static void dispatch_soon(SteadJobs *jobs);
+
+SteadJob *stead_job_ref(SteadJob *job)
+{
+    g_atomic_ref_count_inc(&job->refs);
+    return job;
+}
+
+void stead_job_unref(SteadJob *job)
+{
+    if (job == NULL || !g_atomic_ref_count_dec(&job->refs))
+        return;
+    g_free(job->id);
+    g_free(job->type);
+    g_free(job->subject);
+    g_free(job->lock);
+    g_object_unref(job->cancellable);
+    g_clear_error(&job->error);
+    g_free(job->stage);
+    g_clear_pointer(&job->result, json_node_unref);
+    g_mutex_clear(&job->mutex);
+    g_cond_clear(&job->cond);
+    g_free(job);
+}
+
+static SteadJob *job_new(SteadJobs *jobs, const SteadJobOptions *options)
+{
+    SteadJob *job = g_new0(SteadJob, 1);
+    g_autofree char *uuid = g_uuid_string_random();
+    g_atomic_ref_count_init(&job->refs);
+    job->jobs = jobs;
+    job->id = g_strndup(uuid, 8);
+    job->type = g_strdup(options->type);
+    job->subject = g_strdup(options->subject ? options->subject : "");
+    job->lock = g_strdup(options->lock);
+    job->composite = options->composite;
+    job->func = options->func;
+    job->data = options->data;
+    job->free_data = options->free_data;
+    job->cancellable = g_cancellable_new();
+    job->created = g_get_real_time();
+    job->fraction = -1;
+    g_mutex_init(&job->mutex);
+    g_cond_init(&job->cond);
+    return job;
+}
+
+static void emit(SteadJob *job, const char *type, gboolean lasting)
+{
+    JsonNode *data = stead_job_to_json(job);
+    if (lasting)
+        stead_events_emit(job->jobs->events, type, job->subject, data);
+    else
+        stead_events_emit_passing(job->jobs->events, type, job->subject, data);
+}
+
+/* Makes the end visible: to waiting bodies, to subscribers, to the list of finished jobs. */
+static void finish(SteadJob *job, SteadJobState state, GError *error)
+{
+    SteadJobs *jobs = job->jobs;
+    job->state = state;
+    job->error = error;
+    job->finished = g_get_real_time();
+    g_clear_handle_id(&job->progress_source, g_source_remove);
+    if (job->free_data)
+        g_clear_pointer(&job->data, job->free_data);
+
+    g_mutex_lock(&job->mutex);
+    job->ended = TRUE;
+    g_cond_broadcast(&job->cond);
+    g_mutex_unlock(&job->mutex);
+
+    g_queue_push_head(&jobs->finished, job);
+    if (jobs->finished.length > STEAD_JOBS_MAX_FINISHED)
+        stead_job_unref(g_queue_pop_tail(&jobs->finished));
+    emit(job, "job.finished", TRUE);
+    dispatch_soon(jobs);
+}
+
+typedef struct {
+    SteadJob *job;
+    GError *error;
+} Ending;
+
+static gboolean on_body_ended(gpointer data)
+{
+    Ending *ending = data;
+    SteadJob *job = ending->job;
+    SteadJobs *jobs = job->jobs;
+    g_queue_remove(&jobs->running, job);
+    if (!job->composite)
+        jobs->slots--;
+    if (job->lock)
+        g_hash_table_remove(jobs->locked, job->lock);
+    SteadJobState state = STEAD_JOB_DONE;
+    if (ending->error)
+        state = stead_error_code(ending->error) == STEAD_ERROR_CANCELLED ? STEAD_JOB_CANCELLED
+                                                                         : STEAD_JOB_FAILED;
+    finish(job, state, ending->error);
+    g_free(ending);
+    return G_SOURCE_REMOVE;
+}
+
+static void invoke_on_main(GSourceFunc func, gpointer data)
+{
+    g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, func, data, NULL);
+}
+
+static void run_body(gpointer data, gpointer unused)
+{
+    SteadJob *job = data;
+    Ending *ending = g_new0(Ending, 1);
+    ending->job = job;
+    if (!job->func(job, job->data, &ending->error) && ending->error == NULL)
+        ending->error =
+            stead_error_new(STEAD_ERROR_INTERNAL, NULL, "%s failed without a reason", job->type);
+    invoke_on_main(on_body_ended, ending);
+}
+
+static void start(SteadJob *job)
+{
+    SteadJobs *jobs = job->jobs;
+    job->state = STEAD_JOB_RUNNING;
+    g_queue_push_tail(&jobs->running, job);
+    if (!job->composite)
+        jobs->slots++;
+    if (job->lock)
+        g_hash_table_insert(jobs->locked, job->lock, job);
+    emit(job, "job.started", TRUE);
+    g_thread_pool_push(jobs->pool, job, NULL);
+}
+
+/* Starts what may run. A lock that an earlier queued job waits for is not taken by a later one. */
+static gboolean dispatch(gpointer data)
+{
+    SteadJobs *jobs = data;
+    jobs->dispatch_source = 0;
+    g_autoptr(GHashTable) waited_for = g_hash_table_new(g_str_hash, g_str_equal);
+    for (GList *link = jobs->queued.head, *next; link; link = next) {
+        SteadJob *job = link->data;
+        next = link->next;
+        gboolean locked = job->lock && (g_hash_table_contains(jobs->locked, job->lock) ||
+                                        g_hash_table_contains(waited_for, job->lock));
+        if (locked || (!job->composite && jobs->slots >= STEAD_JOBS_MAX_RUNNING)) {
+            if (job->lock)
+                g_hash_table_add(waited_for, job->lock);
+            continue;
+        }
+        g_queue_delete_link(&jobs->queued, link);
+        start(job);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void dispatch_soon(SteadJobs *jobs)
+{
+    if (jobs->dispatch_source == 0)
+        jobs->dispatch_source = g_idle_add_full(G_PRIORITY_DEFAULT, dispatch, jobs, NULL);
+}
+
+SteadJobs *stead_jobs_new(SteadEvents *events)
+{
+    SteadJobs *jobs = g_new0(SteadJobs, 1);
+    jobs->events = events;
+    jobs->pool = g_thread_pool_new(run_body, NULL, -1, FALSE, NULL);
+    jobs->locked = g_hash_table_new(g_str_hash, g_str_equal);
+    return jobs;
+}
+
+static void cancel_all(GQueue *queue)
+{
+    g_autoptr(GList) jobs = g_list_copy(queue->head);
+    for (GList *link = jobs; link; link = link->next)
+        stead_job_cancel(link->data);
+}
+
+static gboolean on_timeout(gpointer data)
+{
+    *(gboolean *)data = TRUE;
+    return G_SOURCE_CONTINUE;
+}
+
+gboolean stead_jobs_shutdown(SteadJobs *jobs, guint timeout_ms)
+{
+    gboolean timed_out = FALSE;
+    jobs->closing = TRUE;
+    cancel_all(&jobs->queued);
+    cancel_all(&jobs->running);
+    guint timer = g_timeout_add(timeout_ms, on_timeout, &timed_out);
+    while (jobs->running.length > 0 && !timed_out)
+        g_main_context_iteration(NULL, TRUE);
+    g_source_remove(timer);
+    return jobs->running.length == 0;
+}
+
+void stead_jobs_free(SteadJobs *jobs)
+{
+    if (jobs == NULL)
+        return;
+    g_clear_handle_id(&jobs->dispatch_source, g_source_remove);
+    g_thread_pool_free(jobs->pool, FALSE, FALSE);
+    g_queue_clear_full(&jobs->queued, (GDestroyNotify)stead_job_unref);
+    g_queue_clear_full(&jobs->finished, (GDestroyNotify)stead_job_unref);
+    g_hash_table_unref(jobs->locked);
+    g_free(jobs);
+}
+
+SteadJob *stead_jobs_submit(SteadJobs *jobs, const SteadJobOptions *options, GError **error)
+{
+    if (jobs->closing || jobs->queued.length >= STEAD_JOBS_MAX_QUEUED) {
+        if (options->free_data)
+            options->free_data(options->data);
+        if (jobs->closing)
+            stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "the daemon is ending");
+        else
+            stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Wait until some of them have ended.",
+                            "%u jobs are waiting already", jobs->queued.length);
+        return NULL;
+    }
+    SteadJob *job = job_new(jobs, options);
+    g_queue_push_tail(&jobs->queued, job);
+    dispatch_soon(jobs);
+    return job;
+}
+
+typedef gboolean (*MatchFunc)(const SteadJob *job, const char *a, const char *b);
+
+static SteadJob *find_in(GQueue *queue, MatchFunc match, const char *a, const char *b)
+{
+    for (GList *link = queue->tail; link; link = link->prev)
+        if (match(link->data, a, b))
+            return link->data;
+    return NULL;
+}
+
+static SteadJob *find_active(SteadJobs *jobs, MatchFunc match, const char *a, const char *b)
+{
+    SteadJob *job = find_in(&jobs->queued, match, a, b);
+    return job ? job : find_in(&jobs->running, match, a, b);
+}
+
+static gboolean has_id(const SteadJob *job, const char *id, const char *unused)
+{
+    return g_str_equal(job->id, id);
+}
+
+static gboolean has_type(const SteadJob *job, const char *type, const char *subject)
+{
+    return g_str_equal(job->type, type) && g_str_equal(job->subject, subject);
+}
+
+static gboolean has_lock(const SteadJob *job, const char *lock, const char *unused)
+{
+    return g_strcmp0(job->lock, lock) == 0;
+}
+
+SteadJob *stead_jobs_find(SteadJobs *jobs, const char *id, GError **error)
+{
+    SteadJob *job = find_active(jobs, has_id, id, NULL);
+    if (job == NULL)
+        job = find_in(&jobs->finished, has_id, id, NULL);
+    if (job == NULL)
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND,
+                        "Jobs are forgotten when the daemon is restarted; 'stead ls' shows what "
+                        "became of the instances.",
+                        "there is no job '%.32s'", id);
+    return job;
+}
+
+SteadJob *stead_jobs_find_active(SteadJobs *jobs, const char *type, const char *subject)
+{
+    return find_active(jobs, has_type, type, subject);
+}
+
+SteadJob *stead_jobs_active_with_lock(SteadJobs *jobs, const char *lock)
+{
+    return find_active(jobs, has_lock, lock, NULL);
+}
+
+void stead_jobs_each(SteadJobs *jobs, gboolean active_only, void (*func)(SteadJob *, gpointer),
+                     gpointer data)
+{
+    for (GList *link = jobs->queued.tail; link; link = link->prev)
+        func(link->data, data);
+    for (GList *link = jobs->running.tail; link; link = link->prev)
+        func(link->data, data);
+    for (GList *link = active_only ? NULL : jobs->finished.head; link; link = link->next)
+        func(link->data, data);
+}
+
+const char *stead_job_id(const SteadJob *job)
+{
+    return job->id;
+}
+
+SteadJobState stead_job_state(const SteadJob *job)
+{
+    return job->state;
+}
+
+const GError *stead_job_error(const SteadJob *job)
+{
+    return job->error;
+}
+
+static void add_error(JsonObject *object, const GError *error)
+{
+    JsonObject *shown = json_object_new();
+    json_object_set_string_member(shown, "code", stead_error_code_name(stead_error_code(error)));
+    json_object_set_string_member(shown, "message", error->message);
+    if (stead_error_hint(error))
+        json_object_set_string_member(shown, "hint", stead_error_hint(error));
+    json_object_set_object_member(object, "error", shown);
+}
+
+JsonNode *stead_job_to_json(SteadJob *job)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "id", job->id);
+    json_object_set_string_member(object, "type", job->type);
+    json_object_set_string_member(object, "subject", job->subject);
+    json_object_set_string_member(object, "state", state_names[job->state]);
+    json_object_set_int_member(object, "created", job->created);
+    if (job->finished)
+        json_object_set_int_member(object, "finished", job->finished);
+    if (job->error)
+        add_error(object, job->error);
+    g_mutex_lock(&job->mutex);
+    if (job->stage)
+        json_object_set_string_member(object, "stage", job->stage);
+    json_object_set_double_member(object, "progress", job->fraction);
+    if (job->result)
+        json_object_set_member(object, "result", json_node_copy(job->result));
+    g_mutex_unlock(&job->mutex);
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    json_node_take_object(node, object);
+    return node;
+}
+
+void stead_job_cancel(SteadJob *job)
+{
+    if (job->state == STEAD_JOB_RUNNING) {
+        g_cancellable_cancel(job->cancellable);
+    } else if (job->state == STEAD_JOB_QUEUED) {
+        g_queue_remove(&job->jobs->queued, job);
+        finish(job, STEAD_JOB_CANCELLED,
+               stead_error_new(STEAD_ERROR_CANCELLED, NULL, "cancelled before it began"));
+    }
+}
+
+GCancellable *stead_job_cancellable(SteadJob *job)
+{
+    return job->cancellable;
+}
+
+static gboolean on_progress_timer(gpointer data)
+{
+    SteadJob *job = data;
+    job->progress_source = 0;
+    g_mutex_lock(&job->mutex);
+    job->progress_due = FALSE;
+    g_mutex_unlock(&job->mutex);
+    if (job->state == STEAD_JOB_RUNNING)
+        emit(job, "job.progress", FALSE);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_progress(gpointer data)
+{
+    SteadJob *job = data;
+    if (job->state == STEAD_JOB_RUNNING && job->progress_source == 0)
+        job->progress_source = g_timeout_add(PROGRESS_EVERY_MS, on_progress_timer, job);
+    stead_job_unref(job);
+    return G_SOURCE_REMOVE;
+}
+
+void stead_job_progress(const char *stage, double fraction, gpointer data)
+{
+    SteadJob *job = data;
+    g_mutex_lock(&job->mutex);
+    if (g_strcmp0(job->stage, stage) != 0) {
+        g_free(job->stage);
+        job->stage = g_strdup(stage);
+    }
+    job->fraction = fraction;
+    gboolean was_due = job->progress_due;
+    job->progress_due = TRUE;
+    g_mutex_unlock(&job->mutex);
+    if (!was_due)
+        invoke_on_main(on_progress, stead_job_ref(job));
+}
+
+typedef struct {
+    SteadSyncFunc func;
+    gpointer data;
+    GError **error;
+    gboolean result, done;
+    GMutex mutex;
+    GCond cond;
+} Sync;
+
+static gboolean on_sync(gpointer data)
+{
+    Sync *sync = data;
+    gboolean result = sync->func(sync->data, sync->error);
+    g_mutex_lock(&sync->mutex);
+    sync->result = result;
+    sync->done = TRUE;
+    g_cond_signal(&sync->cond);
+    g_mutex_unlock(&sync->mutex);
+    return G_SOURCE_REMOVE;
+}
+
+gboolean stead_job_sync(SteadJob *job, SteadSyncFunc func, gpointer data, GError **error)
+{
+    Sync sync = {.func = func, .data = data, .error = error};
+    g_mutex_init(&sync.mutex);
+    g_cond_init(&sync.cond);
+    invoke_on_main(on_sync, &sync);
+    g_mutex_lock(&sync.mutex);
+    while (!sync.done)
+        g_cond_wait(&sync.cond, &sync.mutex);
+    g_mutex_unlock(&sync.mutex);
+    g_mutex_clear(&sync.mutex);
+    g_cond_clear(&sync.cond);
+    return sync.result;
+}
+
+static gboolean cancel_on_main(gpointer data)
+{
+    stead_job_cancel(data);
+    stead_job_unref(data);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_waiter_cancelled(GCancellable *cancellable, gpointer data)
+{
+    invoke_on_main(cancel_on_main, stead_job_ref(data));
+}
+
+gboolean stead_job_wait(SteadJob *job, SteadJob *other, gboolean own, GError **error)
+{
+    gulong handler =
+        own ? g_cancellable_connect(job->cancellable, G_CALLBACK(on_waiter_cancelled), other, NULL)
+            : 0;
+    g_mutex_lock(&other->mutex);
+    while (!other->ended)
+        g_cond_wait(&other->cond, &other->mutex);
+    g_mutex_unlock(&other->mutex);
+    g_cancellable_disconnect(job->cancellable, handler);
+    if (other->error == NULL)
+        return TRUE;
+    if (error)
+        *error = g_error_copy(other->error);
+    return FALSE;
+}
+
+void stead_job_set_result(SteadJob *job, JsonNode *result)
+{
+    g_mutex_lock(&job->mutex);
+    g_clear_pointer(&job->result, json_node_unref);
+    job->result = result;
+    g_mutex_unlock(&job->mutex);
+}

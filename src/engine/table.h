@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records of one type, in memory for reading and written through to the store. Main loop only.
+ */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+#include "store/store.h"
+
+/* What a table needs to know of its records. The id is never changed; the name may be. */
+typedef struct {
+    const char *bucket; /* in the store */
+    const char *what;   /* in messages: "instance" */
+    JsonNode *(*to_json)(gconstpointer record);
+    gpointer (*from_json)(JsonNode *node, GError **error);
+    GDestroyNotify free;
+    gsize id_offset; /* of a char * */
+    gsize name_offset;
+    gboolean unique_names; /* and found by name */
+} SteadTableType;
+
+typedef struct _SteadTable SteadTable;
+
+/* Loads all records of the type. */
+SteadTable *stead_table_load(SteadStore *store, const SteadTableType *type, GError **error);
+void stead_table_free(SteadTable *table);
+
+/* Writes a record that is in the table and was changed, or adds a new one (taken over on success
+ * only; CONFLICT when the name is taken). */
+gboolean stead_table_save(SteadTable *table, gpointer record, GError **error);
+gboolean stead_table_add(SteadTable *table, gpointer record, GError **error);
+/* Removes and frees the record. */
+gboolean stead_table_remove(SteadTable *table, const char *id, GError **error);
+
+/* By id; NULL when there is none. */
+gpointer stead_table_get(SteadTable *table, const char *id);
+/* By name, id, or an unambiguous beginning of the id of at least 6 characters. NOT_FOUND with the
+ * nearest name as a hint. */
+gpointer stead_table_find(SteadTable *table, const char *name_or_id, GError **error);
+/* By exact name only, without an error. */
+gpointer stead_table_by_name(SteadTable *table, const char *name);
+
+guint stead_table_size(SteadTable *table);
+/* All records in the order of their names; the list is owned by the caller, its items are not. */
+GPtrArray *stead_table_list(SteadTable *table);
