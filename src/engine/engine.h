@@ -47,8 +47,8 @@ JsonNode *stead_engine_show_instance(SteadEngine *engine, const SteadInstance *i
  * running when the job is done. If the job fails nothing of the instance remains. */
 SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstanceSpec *spec,
                               const char *project, gboolean start, GError **error);
-/* Applies a changed spec (taken over): what can be done at once is, the rest waits for a restart. Refused
- * (STATE) when a field changed that only a new instance could have. */
+/* Applies a changed spec (taken over): what can be done at once is, the rest waits for a restart.
+ * Refused (STATE) when a field changed that only a new instance could have. */
 SteadJob *stead_engine_change(SteadEngine *engine, const char *id, SteadInstanceSpec *spec,
                               GError **error);
 

@@ -31,7 +31,7 @@ struct _SteadJob {
     gatomicrefcount refs;
     SteadJobs *jobs;
     char *id, *type, *subject, *lock;
-    gboolean composite;
+    gboolean composite, quiet;
     SteadJobFunc func;
     gpointer data;
     GDestroyNotify free_data;
@@ -40,6 +40,8 @@ struct _SteadJob {
     GError *error;
     gint64 created, finished;
     guint progress_source;
+    SteadJobNotify notify;
+    gpointer notify_data;
 
     GMutex mutex;
     GCond cond;
@@ -86,6 +88,7 @@ static SteadJob *job_new(SteadJobs *jobs, const SteadJobOptions *options)
     job->subject = g_strdup(options->subject ? options->subject : "");
     job->lock = g_strdup(options->lock);
     job->composite = options->composite;
+    job->quiet = options->quiet;
     job->func = options->func;
     job->data = options->data;
     job->free_data = options->free_data;
@@ -99,7 +102,10 @@ static SteadJob *job_new(SteadJobs *jobs, const SteadJobOptions *options)
 
 static void emit(SteadJob *job, const char *type, gboolean lasting)
 {
+    if (job->quiet)
+        return;
     JsonNode *data = stead_job_to_json(job);
+    json_object_remove_member(json_node_get_object(data), "result");
     if (lasting)
         stead_events_emit(job->jobs->events, type, job->subject, data);
     else
@@ -122,11 +128,21 @@ static void finish(SteadJob *job, SteadJobState state, GError *error)
     g_cond_broadcast(&job->cond);
     g_mutex_unlock(&job->mutex);
 
-    g_queue_push_head(&jobs->finished, job);
-    if (jobs->finished.length > STEAD_JOBS_MAX_FINISHED)
-        stead_job_unref(g_queue_pop_tail(&jobs->finished));
     emit(job, "job.finished", TRUE);
+    if (job->notify)
+        job->notify(job, job->notify_data);
+    if (!job->quiet) {
+        g_queue_push_head(&jobs->finished, job);
+        job = jobs->finished.length > STEAD_JOBS_MAX_FINISHED ? g_queue_pop_tail(&jobs->finished)
+                                                              : NULL;
+    }
+    stead_job_unref(job);
     dispatch_soon(jobs);
+}
+
+static gboolean takes_slot(const SteadJob *job)
+{
+    return !job->composite && !job->quiet;
 }
 
 typedef struct {
@@ -140,7 +156,7 @@ static gboolean on_body_ended(gpointer data)
     SteadJob *job = ending->job;
     SteadJobs *jobs = job->jobs;
     g_queue_remove(&jobs->running, job);
-    if (!job->composite)
+    if (takes_slot(job))
         jobs->slots--;
     if (job->lock)
         g_hash_table_remove(jobs->locked, job->lock);
@@ -174,7 +190,7 @@ static void start(SteadJob *job)
     SteadJobs *jobs = job->jobs;
     job->state = STEAD_JOB_RUNNING;
     g_queue_push_tail(&jobs->running, job);
-    if (!job->composite)
+    if (takes_slot(job))
         jobs->slots++;
     if (job->lock)
         g_hash_table_insert(jobs->locked, job->lock, job);
@@ -193,7 +209,7 @@ static gboolean dispatch(gpointer data)
         next = link->next;
         gboolean locked = job->lock && (g_hash_table_contains(jobs->locked, job->lock) ||
                                         g_hash_table_contains(waited_for, job->lock));
-        if (locked || (!job->composite && jobs->slots >= STEAD_JOBS_MAX_RUNNING)) {
+        if (locked || (takes_slot(job) && jobs->slots >= STEAD_JOBS_MAX_RUNNING)) {
             if (job->lock)
                 g_hash_table_add(waited_for, job->lock);
             continue;
@@ -387,6 +403,17 @@ JsonNode *stead_job_to_json(SteadJob *job)
     JsonNode *node = json_node_new(JSON_NODE_OBJECT);
     json_node_take_object(node, object);
     return node;
+}
+
+void stead_job_notify(SteadJob *job, SteadJobNotify func, gpointer data)
+{
+    job->notify = func;
+    job->notify_data = data;
+}
+
+JsonNode *stead_job_result(SteadJob *job)
+{
+    return job->result;
 }
 
 void stead_job_cancel(SteadJob *job)

@@ -45,6 +45,7 @@ typedef struct {
     const char *subject; /* name of what it works on */
     const char *lock;    /* NULL: none */
     gboolean composite;  /* only submits other jobs and waits for them: takes no running slot */
+    gboolean quiet;      /* a question: no slot, no events, not remembered once it has ended */
     SteadJobFunc func;
     gpointer data;
     GDestroyNotify free_data; /* called on the main loop after the job has finished */
@@ -75,7 +76,13 @@ const char *stead_job_id(const SteadJob *job);
 SteadJobState stead_job_state(const SteadJob *job);
 /* The error of a failed or cancelled job; NULL else. */
 const GError *stead_job_error(const SteadJob *job);
+/* With its result, which events never carry: it may be large, or meant for one reader. */
 JsonNode *stead_job_to_json(SteadJob *job);
+/* Calls func once when the job has ended, from the main loop, while its result is still there. */
+typedef void (*SteadJobNotify)(SteadJob *job, gpointer data);
+void stead_job_notify(SteadJob *job, SteadJobNotify func, gpointer data);
+/* The result, borrowed; NULL when there is none. For ended jobs. */
+JsonNode *stead_job_result(SteadJob *job);
 /* Asks the body to end; a queued job ends at once. */
 void stead_job_cancel(SteadJob *job);
 

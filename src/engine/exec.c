@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Questions to a running guest or its runtime, whose answers are jobs' results: exec, statistics,
+ * the display. None changes a record, so they take no lock and run beside other jobs.
+ */
+#include "base/error.h"
+#include "engine/state.h"
+
+#define EXEC_DEFAULT_TIMEOUT_MS (10 * 60 * 1000)
+#define WINDOW_TIMEOUT_MS 5000
+
+typedef struct {
+    SteadRuntime *runtime;
+    char *id;
+    char *name;
+    GStrv command;
+    char *input;
+    guint64 timeout_ms;
+} Question;
+
+static void question_free(gpointer data)
+{
+    Question *question = data;
+    g_free(question->id);
+    g_free(question->name);
+    g_strfreev(question->command);
+    g_free(question->input);
+    g_free(question);
+}
+
+static SteadJob *ask(SteadEngine *engine, const char *id, const char *type, SteadJobFunc func,
+                     Question *question, GError **error)
+{
+    SteadInstance *instance = stead_engine_expect(engine, id, error);
+    if (instance && instance->state != STEAD_STATE_RUNNING) {
+        g_autofree char *hint = g_strdup_printf("Start it: stead start %s", instance->name);
+        stead_set_error(error, STEAD_ERROR_STATE, hint, "%s is not running", instance->name);
+        instance = NULL;
+    }
+    if (instance == NULL) {
+        question_free(question);
+        return NULL;
+    }
+    question->runtime = stead_engine_runtime(engine, instance->kind);
+    question->id = g_strdup(instance->id);
+    question->name = g_strdup(instance->name);
+    SteadJobOptions options = {.type = type,
+                               .subject = instance->name,
+                               .quiet = TRUE,
+                               .func = func,
+                               .data = question,
+                               .free_data = question_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}
+
+static void add_bytes(JsonObject *object, const char *name, GBytes *bytes)
+{
+    gsize length = 0;
+    const guchar *data = bytes ? g_bytes_get_data(bytes, &length) : NULL;
+    g_autofree char *text = g_base64_encode(data, length);
+    json_object_set_string_member(object, name, text);
+}
+
+static void set_result(SteadJob *job, JsonObject *object)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    json_node_take_object(node, object);
+    stead_job_set_result(job, node);
+}
+
+static gboolean exec_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    g_autoptr(SteadExecResult) result =
+        stead_runtime_exec(q->runtime, q->id, (const char *const *)q->command, q->input,
+                           q->timeout_ms, stead_job_cancellable(job), error);
+    if (result == NULL)
+        return FALSE;
+    JsonObject *object = json_object_new();
+    json_object_set_int_member(object, "exit-code", result->exit_code);
+    add_bytes(object, "stdout", result->out);
+    add_bytes(object, "stderr", result->err);
+    json_object_set_boolean_member(object, "truncated", result->truncated);
+    set_result(job, object);
+    return TRUE;
+}
+
+SteadJob *stead_engine_exec(SteadEngine *engine, const char *id, const char *const command[],
+                            const char *input, guint64 timeout_ms, GError **error)
+{
+    Question *question = g_new0(Question, 1);
+    question->command = g_strdupv((char **)(gsize)command);
+    question->input = g_strdup(input);
+    question->timeout_ms = timeout_ms ? timeout_ms : EXEC_DEFAULT_TIMEOUT_MS;
+    return ask(engine, id, "instance.exec", exec_body, question, error);
+}
+
+static gboolean stats_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    SteadStats stats = {0};
+    if (!stead_runtime_stats(q->runtime, q->id, &stats, error))
+        return FALSE;
+    const struct {
+        const char *name;
+        guint64 value;
+    } fields[] = {
+        {"cpu-ns", stats.cpu_ns},
+        {"memory-used", stats.memory_used},
+        {"memory-max", stats.memory_max},
+        {"memory-resident", stats.memory_resident},
+        {"disk-read", stats.disk_read},
+        {"disk-written", stats.disk_written},
+        {"net-received", stats.net_received},
+        {"net-sent", stats.net_sent},
+    };
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", q->name);
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+        json_object_set_int_member(object, fields[i].name, (gint64)fields[i].value);
+    json_object_set_int_member(object, "time", g_get_real_time());
+    set_result(job, object);
+    return TRUE;
+}
+
+SteadJob *stead_engine_stats(SteadEngine *engine, const char *id, GError **error)
+{
+    return ask(engine, id, "instance.stats", stats_body, g_new0(Question, 1), error);
+}
+
+static gboolean display_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    JsonNode *node = stead_runtime_display(q->runtime, q->id, error);
+    if (node)
+        stead_job_set_result(job, node);
+    return node != NULL;
+}
+
+SteadJob *stead_engine_display(SteadEngine *engine, const char *id, GError **error)
+{
+    return ask(engine, id, "instance.display", display_body, g_new0(Question, 1), error);
+}
+
+static gboolean window_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    g_autoptr(SteadExecResult) result =
+        stead_runtime_exec(q->runtime, q->id, (const char *const *)q->command, NULL, q->timeout_ms,
+                           stead_job_cancellable(job), NULL);
+    return TRUE;
+}
+
+void stead_engine_set_window(SteadEngine *engine, const char *id, guint rows, guint columns)
+{
+    Question *question = g_new0(Question, 1);
+    question->command = g_new0(char *, 8);
+    question->command[0] = g_strdup("stty");
+    question->command[1] = g_strdup("-F");
+    question->command[2] = g_strdup("/dev/ttyS0");
+    question->command[3] = g_strdup("rows");
+    question->command[4] = g_strdup_printf("%u", MIN(rows, 1000));
+    question->command[5] = g_strdup("cols");
+    question->command[6] = g_strdup_printf("%u", MIN(columns, 1000));
+    question->timeout_ms = WINDOW_TIMEOUT_MS;
+    ask(engine, id, "instance.window", window_body, question, NULL);
+}

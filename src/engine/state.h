@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the engine, shared by its files and by nobody else.
+ *
+ * How an operation is built: a function on the main loop checks the request, puts its intent on
+ * record and submits a job; the job's body blocks in the lower layers, with copies of what it
+ * needs; whenever it has to read or change records it hops to the main loop (stead_job_sync). A
+ * body may be cut off by a kill at any line: what stands in the records is then finished or undone
+ * by recover.c, so each step is repeatable.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "engine/table.h"
+#include "host/kvm.h"
+#include "host/libvirt.h"
+#include "image/store.h"
+
+/* What is known of a running instance beyond its record. Main loop only. */
+typedef struct {
+    SteadConsole *console;
+    guint subscription;    /* of the stages, at the console */
+    guint ready_timer;     /* while it is not ready */
+    gboolean probing;      /* a readiness probe is under way */
+    gboolean console_seen; /* the spec's console rule has matched */
+    gint64 run_started;    /* monotonic, microseconds */
+    guint restart_timer;   /* the restart policy waits */
+    guint backoff;         /* of the restart policy, in steps */
+} SteadLive;
+
+struct _SteadEngine {
+    const SteadPaths *paths;
+    SteadStore *store;
+    SteadEvents *events;
+    SteadJobs *jobs;
+    SteadLibvirt *libvirt;
+    SteadRuntime *vm;
+    SteadImageStore *image_store;
+    SteadKvm *kvm;
+    SteadTable *instances, *snapshots, *networks, *volumes, *images;
+    GHashTable *live;    /* instance id → SteadLive */
+    GThreadPool *probes; /* readiness */
+    gint64 opened;       /* monotonic, microseconds */
+    gboolean adopted;    /* the first reconciliation after a start is done */
+};
+
+/* ---- engine.c ---- */
+
+/* The runtime of a kind; never NULL for a kind that a record can have. */
+SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
+/* "kvm" or "tcg". */
+const char *stead_engine_accel(SteadEngine *engine);
+
+/* ---- instance.c: changes of a record, each written before it is told ---- */
+
+/* Goes to a state, if it may (STATE error); tells it. `message` is why it failed, else NULL. */
+gboolean stead_engine_set_state(SteadEngine *engine, SteadInstance *instance, SteadState state,
+                                const char *message, GError **error);
+/* Writes a changed record; a failure is logged, since the host has changed already. */
+void stead_engine_save(SteadEngine *engine, SteadInstance *instance);
+/* <state>/instances/<id> and <run>/instances/<id>. Owned by the caller. */
+char *stead_engine_instance_dir(SteadEngine *engine, const char *id);
+char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id);
+/* "instance/<id>": the lock of all jobs on one instance. Owned by the caller. */
+char *stead_engine_instance_lock(const char *id);
+/* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
+SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError **error);
+
+/* ---- machine.c ---- */
+
+/* A record and what was made for it, resolved for the runtime. */
+SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *instance,
+                                   GError **error);
+
+/* ---- lifecycle.c ---- */
+
+/* (body) Starts a created instance: networks, ports, runtime, record, console. */
+gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                   GError **error);
+/* (body) Takes everything of an instance away, and then its record. */
+gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                    GError **error);
+
+/* ---- create.c ---- */
+
+/* Submits the creation of an instance that is on record as CREATING. */
+SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *instance,
+                                     gboolean undo_on_failure, GError **error);
+
+/* ---- network.c ---- */
+
+/* (body) Makes the network `default` unless it is there. */
+gboolean stead_engine_ensure_default_network(SteadEngine *engine, SteadJob *job, GError **error);
+
+/* ---- watch.c: running instances ---- */
+
+/* Begins to watch an instance that runs: console, stages, readiness. With `fresh` its run has just
+ * begun; otherwise it is adopted. */
+void stead_engine_watch(SteadEngine *engine, SteadInstance *instance, gboolean fresh);
+void stead_engine_unwatch(SteadEngine *engine, const char *id);
+/* The runtime's word on an instance that changed by itself. */
+void stead_engine_on_actual(const SteadActual *actual, gpointer engine);
+
+/* ---- recover.c ---- */
+
+/* Makes records and host agree after a start of the daemon or the return of libvirtd. */
+void stead_engine_reconcile(SteadEngine *engine);
+
+/* ---- helpers for bodies ---- */
+
+/* What most bodies carry: the engine and an id; freed with stead_op_free(). */
+typedef struct {
+    SteadEngine *engine;
+    SteadJob *job; /* set by the body */
+    char *id;
+    char *name;
+    gboolean flag; /* each operation's own */
+    guint64 number;
+    gpointer extra; /* freed with free_extra */
+    GDestroyNotify free_extra;
+} SteadOp;
+
+SteadOp *stead_op_new(SteadEngine *engine, const char *id, const char *name);
+void stead_op_free(gpointer op);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadOp, stead_op_free)
