@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /v1/instances. */
+#include "api/console_socket.h"
+#include "api/handlers.h"
+#include "base/error.h"
+#include "model/check.h"
+
+#define MAX_COMMAND_WORDS 256
+#define MAX_TIMEOUT_MS (G_GUINT64_CONSTANT(24) * 3600 * 1000)
+
+static SteadInstance *find(SteadRequest *request, GError **error)
+{
+    return stead_engine_instance(request->engine, request->params[0], error);
+}
+
+static JsonNode *show_short(SteadEngine *engine, gconstpointer instance)
+{
+    return stead_engine_show_instance(engine, instance, TRUE);
+}
+
+STEAD_HANDLER(instance_list)
+{
+    return stead_reply_list(
+        request, reply,
+        stead_engine_instances(request->engine, stead_query_string(request, "project")),
+        show_short);
+}
+
+STEAD_HANDLER(instance_create)
+{
+    const char *name = NULL;
+    gboolean start = TRUE;
+    JsonNode *member = NULL;
+    if (!stead_body_only(request, error, "name", "spec", "start", NULL) ||
+        !stead_body_string(request, "name", TRUE, &name, error) ||
+        !stead_body_bool(request, "start", &start, error) ||
+        !(member = stead_body_member(request, "spec", error)))
+        return FALSE;
+    SteadInstanceSpec *spec = stead_instance_spec_from_json(member, error);
+    if (spec == NULL)
+        return FALSE;
+    return stead_reply_job(reply,
+                           stead_engine_create(request->engine, name, spec, NULL, start, error));
+}
+
+STEAD_HANDLER(instance_show)
+{
+    SteadInstance *instance = find(request, error);
+    return instance && stead_reply_json(reply, stead_engine_show_instance(request->engine, instance,
+                                                                          FALSE));
+}
+
+static gboolean act(SteadRequest *request, SteadReply *reply, SteadAction action, gboolean force,
+                    GError **error)
+{
+    SteadActionOptions options = {.force = force};
+    SteadInstance *instance = find(request, error);
+    if (instance == NULL || !stead_body_only(request, error, "timeout-ms", "force", NULL) ||
+        !stead_body_uint(request, "timeout-ms", MAX_TIMEOUT_MS, &options.timeout_ms, error) ||
+        !stead_body_bool(request, "force", &options.force, error))
+        return FALSE;
+    return stead_reply_job(
+        reply, stead_engine_act(request->engine, instance->id, action, &options, error));
+}
+
+STEAD_HANDLER(instance_remove)
+{
+    return act(request, reply, STEAD_ACTION_REMOVE, stead_query_flag(request, "force"), error);
+}
+
+STEAD_HANDLER(instance_start)
+{
+    return act(request, reply, STEAD_ACTION_START, FALSE, error);
+}
+
+STEAD_HANDLER(instance_stop)
+{
+    return act(request, reply, STEAD_ACTION_STOP, FALSE, error);
+}
+
+STEAD_HANDLER(instance_restart)
+{
+    return act(request, reply, STEAD_ACTION_RESTART, FALSE, error);
+}
+
+STEAD_HANDLER(instance_pause)
+{
+    return act(request, reply, STEAD_ACTION_PAUSE, FALSE, error);
+}
+
+STEAD_HANDLER(instance_resume)
+{
+    return act(request, reply, STEAD_ACTION_RESUME, FALSE, error);
+}
+
+/* The words of a command; NULL with INVALID unless it is a non-empty array of strings. */
+static GStrv read_command(SteadRequest *request, GError **error)
+{
+    JsonNode *node = stead_body_member(request, "command", error);
+    if (node == NULL)
+        return NULL;
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    guint n = array ? json_array_get_length(array) : 0;
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+    gboolean valid = n > 0 && n <= MAX_COMMAND_WORDS;
+    for (guint i = 0; valid && i < n; i++) {
+        JsonNode *word = json_array_get_element(array, i);
+        valid = JSON_NODE_HOLDS_VALUE(word) && json_node_get_value_type(word) == G_TYPE_STRING;
+        if (valid)
+            g_strv_builder_add(words, json_node_get_string(word));
+    }
+    if (valid)
+        return g_strv_builder_end(words);
+    stead_set_error(error, STEAD_ERROR_INVALID, NULL,
+                    "'command' in the request must be a list of 1 to %d strings",
+                    MAX_COMMAND_WORDS);
+    return NULL;
+}
+
+STEAD_HANDLER(instance_exec)
+{
+    const char *input = NULL;
+    guint64 timeout_ms = 0;
+    SteadInstance *instance = find(request, error);
+    if (instance == NULL ||
+        !stead_body_only(request, error, "command", "input", "timeout-ms", NULL) ||
+        !stead_body_string(request, "input", FALSE, &input, error) ||
+        !stead_body_uint(request, "timeout-ms", MAX_TIMEOUT_MS, &timeout_ms, error))
+        return FALSE;
+    g_auto(GStrv) command = read_command(request, error);
+    if (command == NULL)
+        return FALSE;
+    return stead_reply_result(request, reply,
+                              stead_engine_exec(request->engine, instance->id,
+                                                (const char *const *) command, input, timeout_ms,
+                                                error));
+}
+
+STEAD_HANDLER(instance_display)
+{
+    SteadInstance *instance = find(request, error);
+    return instance && stead_reply_result(request, reply,
+                                          stead_engine_display(request->engine, instance->id,
+                                                               error));
+}
+
+STEAD_HANDLER(instance_stats)
+{
+    SteadInstance *instance = find(request, error);
+    return instance &&
+           stead_reply_result(request, reply,
+                              stead_engine_stats(request->engine, instance->id, error));
+}
+
+STEAD_HANDLER(instance_resize)
+{
+    guint64 size = 0;
+    SteadInstance *instance = find(request, error);
+    if (instance == NULL || !stead_body_only(request, error, "disk", NULL) ||
+        !stead_body_member(request, "disk", error) ||
+        !stead_body_size(request, "disk", &size, error))
+        return FALSE;
+    return stead_reply_job(
+        reply, stead_engine_resize_root(request->engine, instance->id, size, error));
+}

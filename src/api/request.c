@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading requests and writing replies; see request.h. */
+#include "api/request.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/near.h"
+#include "base/units.h"
+
+gboolean stead_reply_job(SteadReply *reply, SteadJob *job)
+{
+    if (job == NULL)
+        return FALSE;
+    reply->status = SOUP_STATUS_ACCEPTED;
+    reply->json = stead_job_to_json(job);
+    return TRUE;
+}
+
+gboolean stead_reply_nothing(SteadReply *reply)
+{
+    reply->status = SOUP_STATUS_NO_CONTENT;
+    return TRUE;
+}
+
+gboolean stead_reply_json(SteadReply *reply, JsonNode *json)
+{
+    reply->json = json;
+    return json != NULL;
+}
+
+gboolean stead_reply_list(SteadRequest *request, SteadReply *reply, GPtrArray *list,
+                          SteadShowFunc show)
+{
+    JsonArray *array = json_array_sized_new(list->len);
+    for (guint i = 0; i < list->len; i++)
+        json_array_add_element(array, show(request->engine, list->pdata[i]));
+    g_ptr_array_unref(list);
+    reply->json = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(reply->json, array);
+    return TRUE;
+}
+
+static void set_json(SoupServerMessage *message, guint status, JsonNode *json)
+{
+    char *text = json_to_string(json, FALSE);
+    soup_server_message_set_status(message, status, NULL);
+    soup_server_message_set_response(message, "application/json", SOUP_MEMORY_TAKE, text,
+                                     strlen(text));
+}
+
+void stead_reply_error(SoupServerMessage *message, const GError *error)
+{
+    SteadErrorCode code = stead_error_code(error);
+    g_autofree char *clean = g_utf8_make_valid(error->message, -1);
+    g_autoptr(JsonNode) node =
+        stead_event_data("code", stead_error_code_name(code), "message", clean, "hint",
+                         stead_error_hint(error), NULL);
+    set_json(message, stead_error_http_status(code), node);
+}
+
+/* An answer that waits for a job. Freed by the job's end, which always comes. */
+typedef struct {
+    SoupServerMessage *message;
+    SteadJob *job;
+    gulong handler;
+} Waiting;
+
+static void on_client_gone(SoupServerMessage *message, gpointer data)
+{
+    Waiting *waiting = data;
+    g_signal_handler_disconnect(message, waiting->handler);
+    waiting->handler = 0;
+    stead_job_cancel(waiting->job);
+}
+
+static void on_job_ended(SteadJob *job, gpointer data)
+{
+    Waiting *waiting = data;
+    if (waiting->handler != 0) {
+        g_signal_handler_disconnect(waiting->message, waiting->handler);
+        if (stead_job_error(job))
+            stead_reply_error(waiting->message, stead_job_error(job));
+        else if (stead_job_result(job))
+            set_json(waiting->message, SOUP_STATUS_OK, stead_job_result(job));
+        else
+            soup_server_message_set_status(waiting->message, SOUP_STATUS_NO_CONTENT, NULL);
+        soup_server_message_unpause(waiting->message);
+    }
+    g_object_unref(waiting->message);
+    g_free(waiting);
+}
+
+gboolean stead_reply_result(SteadRequest *request, SteadReply *reply, SteadJob *job)
+{
+    if (job == NULL)
+        return FALSE;
+    Waiting *waiting = g_new0(Waiting, 1);
+    waiting->message = g_object_ref(request->message);
+    waiting->job = job;
+    waiting->handler =
+        g_signal_connect(request->message, "disconnected", G_CALLBACK(on_client_gone), waiting);
+    stead_job_notify(job, on_job_ended, waiting);
+    soup_server_message_pause(request->message);
+    reply->taken = TRUE;
+    return TRUE;
+}
+
+static JsonNode *member(const SteadRequest *request, const char *name)
+{
+    if (request->body == NULL)
+        return NULL;
+    JsonNode *node = json_object_get_member(json_node_get_object(request->body), name);
+    return node && !JSON_NODE_HOLDS_NULL(node) ? node : NULL;
+}
+
+static gboolean fail(GError **error, const char *name, const char *expected)
+{
+    stead_set_error(error, STEAD_ERROR_INVALID, NULL, "'%s' in the request must be %s", name,
+                    expected);
+    return FALSE;
+}
+
+JsonNode *stead_body_member(const SteadRequest *request, const char *name, GError **error)
+{
+    JsonNode *node = member(request, name);
+    if (node == NULL)
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request lacks '%s'", name);
+    return node;
+}
+
+gboolean stead_body_string(const SteadRequest *request, const char *name, gboolean required,
+                           const char **value, GError **error)
+{
+    JsonNode *node = required ? stead_body_member(request, name, error) : member(request, name);
+    if (node == NULL)
+        return !required;
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
+        return fail(error, name, "a string");
+    *value = json_node_get_string(node);
+    return TRUE;
+}
+
+gboolean stead_body_bool(const SteadRequest *request, const char *name, gboolean *value,
+                         GError **error)
+{
+    JsonNode *node = member(request, name);
+    if (node == NULL)
+        return TRUE;
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_BOOLEAN)
+        return fail(error, name, "true or false");
+    *value = json_node_get_boolean(node);
+    return TRUE;
+}
+
+gboolean stead_body_uint(const SteadRequest *request, const char *name, guint64 max, guint64 *value,
+                         GError **error)
+{
+    JsonNode *node = member(request, name);
+    if (node == NULL)
+        return TRUE;
+    gboolean is_int = JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
+    if (!is_int || json_node_get_int(node) < 0 || (guint64) json_node_get_int(node) > max) {
+        g_autofree char *expected =
+            g_strdup_printf("a whole number from 0 to %" G_GUINT64_FORMAT, max);
+        return fail(error, name, expected);
+    }
+    *value = (guint64) json_node_get_int(node);
+    return TRUE;
+}
+
+gboolean stead_body_size(const SteadRequest *request, const char *name, guint64 *value,
+                         GError **error)
+{
+    JsonNode *node = member(request, name);
+    if (node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING) {
+        if (stead_parse_size(json_node_get_string(node), value, error))
+            return TRUE;
+        g_prefix_error(error, "'%s' in the request: ", name);
+        return FALSE;
+    }
+    return stead_body_uint(request, name, STEAD_MAX_DISK, value, error);
+}
+
+gboolean stead_body_only(const SteadRequest *request, GError **error, ...)
+{
+    if (request->body == NULL)
+        return TRUE;
+    g_autoptr(GPtrArray) known = g_ptr_array_new();
+    va_list args;
+    va_start(args, error);
+    for (const char *name; (name = va_arg(args, const char *)) != NULL;)
+        g_ptr_array_add(known, (gpointer) (gsize) name);
+    va_end(args);
+    g_autoptr(GList) members = json_object_get_members(json_node_get_object(request->body));
+    for (GList *link = members; link; link = link->next) {
+        if (g_ptr_array_find_with_equal_func(known, link->data, g_str_equal, NULL))
+            continue;
+        const char *nearest =
+            stead_near(link->data, (const char *const *) known->pdata, known->len);
+        g_autofree char *hint = nearest ? g_strdup_printf("Did you mean '%s'?", nearest) : NULL;
+        stead_set_error(error, STEAD_ERROR_INVALID, hint, "the request has an unknown member '%.64s'",
+                        (const char *) link->data);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+const char *stead_query_string(const SteadRequest *request, const char *name)
+{
+    return request->query ? g_hash_table_lookup(request->query, name) : NULL;
+}
+
+gboolean stead_query_flag(const SteadRequest *request, const char *name)
+{
+    const char *value = stead_query_string(request, name);
+    return value && (*value == '\0' || g_str_equal(value, "1") || g_str_equal(value, "true"));
+}
