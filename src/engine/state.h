@@ -10,22 +10,26 @@
  */
 #pragma once
 
+#include "console/match.h"
+#include "console/stages.h"
 #include "engine/engine.h"
 #include "engine/table.h"
 #include "host/kvm.h"
 #include "host/libvirt.h"
 #include "image/store.h"
 
-/* What is known of a running instance beyond its record. Main loop only. */
+/* What is known of an instance beyond its record. Main loop only. */
 typedef struct {
-    SteadConsole *console;
-    guint subscription;    /* of the stages, at the console */
-    guint ready_timer;     /* while it is not ready */
-    gboolean probing;      /* a readiness probe is under way */
-    gboolean console_seen; /* the spec's console rule has matched */
-    gint64 run_started;    /* monotonic, microseconds */
-    guint restart_timer;   /* the restart policy waits */
-    guint backoff;         /* of the restart policy, in steps */
+    SteadEngine *engine;
+    char *id;
+    SteadConsole *console;   /* NULL until somebody needs it */
+    guint reader;            /* ours at the console, for stages and the console rule; 0: none */
+    SteadStages *stages;
+    SteadMatch *rule;        /* the spec's console rule, until it has matched; NULL: none */
+    guint ready_timer;       /* while it runs and is not ready */
+    gboolean probing;        /* a readiness probe is under way */
+    gint64 run_started;      /* monotonic, microseconds; 0: not running */
+    guint restart_timer;     /* the restart policy waits */
 } SteadLive;
 
 struct _SteadEngine {
@@ -40,6 +44,10 @@ struct _SteadEngine {
     SteadTable *instances, *snapshots, *networks, *volumes, *images;
     GHashTable *live;    /* instance id → SteadLive */
     GThreadPool *probes; /* readiness */
+    GMutex change_mutex; /* with change_cond and changes: bodies wait for states to change */
+    GCond change_cond;
+    guint changes;
+    guint reconcile_timer;
     gint64 opened;       /* monotonic, microseconds */
     gboolean adopted;    /* the first reconciliation after a start is done */
 };
@@ -91,14 +99,34 @@ SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *i
 
 /* (body) Makes the network `default` unless it is there. */
 gboolean stead_engine_ensure_default_network(SteadEngine *engine, SteadJob *job, GError **error);
+/* Makes a network that is on record again; repeatable. */
+SteadJob *stead_engine_make_network_again(SteadEngine *engine, const SteadNetwork *network,
+                                          GError **error);
 
 /* ---- watch.c: running instances ---- */
 
-/* Begins to watch an instance that runs: console, stages, readiness. With `fresh` its run has just
- * begun; otherwise it is adopted. */
+/* The live part of an instance, made where there is none. */
+SteadLive *stead_engine_live(SteadEngine *engine, const char *id);
+void stead_live_free(gpointer live);
+/* Begins to watch an instance that runs: console, stages, readiness. With `fresh` its run is about
+ * to begin; otherwise it is adopted. */
 void stead_engine_watch(SteadEngine *engine, SteadInstance *instance, gboolean fresh);
+/* It does not run any more. */
 void stead_engine_unwatch(SteadEngine *engine, const char *id);
-/* The runtime's word on an instance that changed by itself. */
+/* (body) Waits until an instance is ready; fails when it ends, or after `timeout_ms`. */
+gboolean stead_engine_wait_ready(SteadEngine *engine, SteadJob *job, const char *id,
+                                 guint64 timeout_ms, GError **error);
+/* Lets those look again who wait for a state. */
+void stead_engine_changed(SteadEngine *engine);
+
+/* ---- ready.c ---- */
+
+/* Looks at the readiness rule from now on until it holds. */
+void stead_engine_await_ready(SteadEngine *engine, SteadLive *live);
+
+/* ---- actual.c: the host's word ---- */
+
+/* A SteadActualFunc: an instance changed by itself. */
 void stead_engine_on_actual(const SteadActual *actual, gpointer engine);
 
 /* ---- recover.c ---- */
@@ -119,6 +147,14 @@ typedef struct {
     gpointer extra; /* freed with free_extra */
     GDestroyNotify free_extra;
 } SteadOp;
+
+/* Replaces a string by a copy of another; both may be NULL. */
+static inline void stead_set_string(char **field, const char *value)
+{
+    char *old = *field;
+    *field = g_strdup(value);
+    g_free(old);
+}
 
 SteadOp *stead_op_new(SteadEngine *engine, const char *id, const char *name);
 void stead_op_free(gpointer op);

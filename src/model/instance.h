@@ -11,6 +11,24 @@
 
 #include "model/spec.h"
 
+/* A disk as it lies on the host now. */
+typedef struct {
+    char *path;
+    char *format; /* "qcow2" or "raw" */
+    char *volume; /* id of the named volume that it is; NULL: lives and dies with the instance */
+    gboolean read_only;
+} SteadDiskRecord;
+
+/* An interface as it was given out. */
+typedef struct {
+    char *network; /* name */
+    char *mac;
+    char *address; /* reserved IPv4 address; NULL on a bridge of the host */
+} SteadNicRecord;
+
+void stead_disk_record_free(SteadDiskRecord *disk);
+void stead_nic_record_free(SteadNicRecord *nic);
+
 typedef struct {
     char *id;                /* UUID; also the libvirt domain's; never reused */
     char *name;              /* unique among instances */

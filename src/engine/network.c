@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Networks: on record first, then made; taken down first, then forgotten. A network that was made
+ * knows its subnet and bridge; one that was not (a daemon was killed in between) is made again by
+ * recover.c or by the next instance that needs it.
+ */
+#include "net/network.h"
+#include "base/error.h"
+#include "engine/state.h"
+#include "model/check.h"
+
+#define DEFAULT "default"
+
+static char *lock_of(const char *name)
+{
+    return g_strconcat("network/", name, NULL);
+}
+
+SteadNetwork *stead_engine_network(SteadEngine *engine, const char *name, GError **error)
+{
+    return stead_table_find(engine->networks, name, error);
+}
+
+GPtrArray *stead_engine_networks(SteadEngine *engine)
+{
+    return stead_table_list(engine->networks);
+}
+
+/* The names of the instances that have an interface in it. */
+static JsonArray *users_of(SteadEngine *engine, const char *name)
+{
+    JsonArray *users = json_array_new();
+    g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
+    for (guint i = 0; i < instances->len; i++) {
+        const SteadInstance *instance = instances->pdata[i];
+        for (guint n = 0; n < instance->spec->networks->len; n++) {
+            const SteadNicSpec *nic = instance->spec->networks->pdata[n];
+            if (g_str_equal(nic->network, name)) {
+                json_array_add_string_element(users, instance->name);
+                break;
+            }
+        }
+    }
+    return users;
+}
+
+JsonNode *stead_engine_show_network(SteadEngine *engine, const SteadNetwork *network)
+{
+    JsonNode *node = stead_network_to_json(network);
+    json_object_set_array_member(json_node_get_object(node), "instances",
+                                 users_of(engine, network->name));
+    return node;
+}
+
+static gboolean copy_network(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadNetwork *network = stead_table_get(op->engine->networks, op->id);
+    if (network == NULL)
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the network was removed meanwhile");
+    else
+        op->extra = stead_network_copy(network);
+    return network != NULL;
+}
+
+/* Takes over what making it found out. */
+static gboolean finish_make(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    const SteadNetwork *made = op->extra;
+    SteadNetwork *network = stead_table_get(op->engine->networks, op->id);
+    if (network == NULL)
+        return TRUE;
+    stead_set_string(&network->libvirt_name, made->libvirt_name);
+    stead_set_string(&network->bridge, made->bridge);
+    stead_set_string(&network->spec->subnet, made->spec->subnet);
+    if (!stead_table_save(op->engine->networks, network, error))
+        return FALSE;
+    stead_events_emit(op->engine->events, "network.created", network->name, NULL);
+    return TRUE;
+}
+
+static gboolean forget(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    return stead_table_remove(op->engine->networks, op->id, error);
+}
+
+static gboolean make_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    op->free_extra = (GDestroyNotify) stead_network_free;
+    if (!stead_job_sync(job, copy_network, op, error))
+        return FALSE;
+    stead_job_progress("making the network", -1, job);
+    if (stead_network_make(op->engine->libvirt, op->extra, op->engine->paths, error))
+        return stead_job_sync(job, finish_make, op, error);
+    if (op->flag) /* new: nothing half-made stays */
+        stead_job_sync(job, forget, op, NULL);
+    return FALSE;
+}
+
+static SteadJob *submit(SteadEngine *engine, const SteadNetwork *network, const char *type,
+                        SteadJobFunc body, gboolean is_new, GError **error)
+{
+    g_autofree char *lock = lock_of(network->name);
+    SteadOp *op = stead_op_new(engine, network->id, network->name);
+    op->flag = is_new;
+    SteadJobOptions options = {.type = type,
+                               .subject = network->name,
+                               .lock = lock,
+                               .func = body,
+                               .data = op,
+                               .free_data = stead_op_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}
+
+SteadJob *stead_engine_create_network(SteadEngine *engine, const char *name, SteadNetworkSpec *spec,
+                                      const char *project, GError **error)
+{
+    g_autoptr(SteadNetwork) network = g_new0(SteadNetwork, 1);
+    network->spec = spec;
+    if (!stead_name_check("network", name, error))
+        return NULL;
+    network->id = g_uuid_string_random();
+    network->name = g_strdup(name);
+    network->project = g_strdup(project);
+    network->created = g_get_real_time();
+    if (!stead_table_add(engine->networks, network, error))
+        return NULL;
+    SteadNetwork *kept = g_steal_pointer(&network);
+    SteadJob *job = submit(engine, kept, "network.create", make_body, TRUE, error);
+    if (job == NULL)
+        stead_table_remove(engine->networks, kept->id, NULL);
+    return job;
+}
+
+SteadJob *stead_engine_make_network_again(SteadEngine *engine, const SteadNetwork *network,
+                                          GError **error)
+{
+    return submit(engine, network, "network.make", make_body, FALSE, error);
+}
+
+static gboolean check_unused(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    g_autoptr(JsonArray) users = users_of(op->engine, op->name);
+    guint n = json_array_get_length(users);
+    if (n == 0)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_BUSY, "Remove them first.",
+                    "the network '%s' is used by %s%s", op->name,
+                    json_array_get_string_element(users, 0), n > 1 ? " and others" : "");
+    return FALSE;
+}
+
+static gboolean finish_remove(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    if (!stead_table_remove(op->engine->networks, op->id, error))
+        return FALSE;
+    stead_events_emit(op->engine->events, "network.removed", op->name, NULL);
+    return TRUE;
+}
+
+static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    op->free_extra = (GDestroyNotify) stead_network_free;
+    return stead_job_sync(job, check_unused, op, error) &&
+           stead_job_sync(job, copy_network, op, error) &&
+           stead_network_remove(op->engine->libvirt, op->extra, error) &&
+           stead_job_sync(job, finish_remove, op, error);
+}
+
+SteadJob *stead_engine_remove_network(SteadEngine *engine, const char *name, GError **error)
+{
+    SteadNetwork *network = stead_engine_network(engine, name, error);
+    if (network == NULL)
+        return NULL;
+    SteadOp op = {.engine = engine, .name = network->name};
+    if (!check_unused(&op, error))
+        return NULL;
+    return submit(engine, network, "network.remove", remove_body, FALSE, error);
+}
+
+/* ---- the network `default` ---- */
+
+typedef struct {
+    SteadEngine *engine;
+    SteadJob *job; /* a reference; NULL when it is there */
+} Default;
+
+/* Several instances may ask at the same time: the first makes it, the others wait for its job. */
+static gboolean begin_default(gpointer data, GError **error)
+{
+    Default *ask = data;
+    g_autofree char *lock = lock_of(DEFAULT);
+    SteadJob *job = stead_jobs_active_with_lock(ask->engine->jobs, lock);
+    if (job == NULL && stead_table_by_name(ask->engine->networks, DEFAULT))
+        return TRUE;
+    if (job == NULL) {
+        SteadNetworkSpec *spec = stead_network_spec_parse("{}", -1, DEFAULT, error);
+        if (spec == NULL)
+            return FALSE;
+        job = stead_engine_create_network(ask->engine, DEFAULT, spec, NULL, error);
+    }
+    ask->job = job ? stead_job_ref(job) : NULL;
+    return job != NULL;
+}
+
+gboolean stead_engine_ensure_default_network(SteadEngine *engine, SteadJob *job, GError **error)
+{
+    Default ask = {engine, NULL};
+    if (!stead_job_sync(job, begin_default, &ask, error))
+        return FALSE;
+    g_autoptr(SteadJob) making = ask.job;
+    return making == NULL || stead_job_wait(job, making, FALSE, error);
+}
