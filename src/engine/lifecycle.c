@@ -10,7 +10,7 @@
 #include "net/network.h"
 #include "net/ports.h"
 #include "net/reservations.h"
-#include "storage/volume.h"
+#include "storage/disk.h"
 
 #define STOP_TIMEOUT_MS (90 * 1000)
 
@@ -305,7 +305,7 @@ typedef struct {
     const char *id;
     GPtrArray *networks; /* SteadNetwork */
     GPtrArray *macs;     /* char *, one for each */
-    char *name;
+    char *name, *pool;
 } Removal;
 
 static void removal_clear(Removal *removal)
@@ -313,6 +313,7 @@ static void removal_clear(Removal *removal)
     g_clear_pointer(&removal->networks, g_ptr_array_unref);
     g_clear_pointer(&removal->macs, g_ptr_array_unref);
     g_clear_pointer(&removal->name, g_free);
+    g_clear_pointer(&removal->pool, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Removal, removal_clear)
 
@@ -324,6 +325,7 @@ static gboolean begin_remove(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     removal->name = g_strdup(instance->name);
+    removal->pool = g_strdup(instance->spec->pool);
     removal->networks = g_ptr_array_new_with_free_func((GDestroyNotify) stead_network_free);
     removal->macs = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < instance->nics->len; i++) {
@@ -389,7 +391,8 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
         if (!stead_network_release(engine->libvirt, removal.networks->pdata[i],
                                    removal.macs->pdata[i], error))
             return FALSE;
-    if (!stead_instance_disks_remove(engine->libvirt, engine->paths, id, error) ||
+    if (!stead_disk_remove_all(engine->libvirt, engine->paths, removal.pool, removal.name, id,
+                               error) ||
         !stead_remove_tree(dir, error) || !stead_remove_tree(run_dir, error))
         return FALSE;
     return stead_job_sync(job, finish_remove, &removal, error);

@@ -93,7 +93,7 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
 
 /* Submits the creation of an instance that is on record as CREATING. */
 SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *instance,
-                                     gboolean undo_on_failure, GError **error);
+                                     GError **error);
 
 /* ---- network.c ---- */
 
@@ -102,6 +102,12 @@ gboolean stead_engine_ensure_default_network(SteadEngine *engine, SteadJob *job,
 /* Makes a network that is on record again; repeatable. */
 SteadJob *stead_engine_make_network_again(SteadEngine *engine, const SteadNetwork *network,
                                           GError **error);
+
+/* ---- volume.c ---- */
+
+/* Marks a volume as an instance's; BUSY when it is another's. */
+gboolean stead_engine_claim_volume(SteadEngine *engine, SteadVolume *volume, const char *id,
+                                   GError **error);
 
 /* ---- watch.c: running instances ---- */
 

@@ -22,8 +22,8 @@ static const char *const migrations[] = {
 typedef enum { PUT, DELETE, EACH, APPEND, PRUNE, EVENTS, LAST, N_STATEMENTS } Statement;
 
 static const char *const statement_sql[N_STATEMENTS] = {
-    [PUT] = "INSERT INTO record (bucket, key, json) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (bucket, key) DO UPDATE SET json = excluded.json",
+    [PUT] = ("INSERT INTO record (bucket, key, json) VALUES (?1, ?2, ?3)"
+             " ON CONFLICT (bucket, key) DO UPDATE SET json = excluded.json"),
     [DELETE] = "DELETE FROM record WHERE bucket = ?1 AND key = ?2",
     [EACH] = "SELECT key, json FROM record WHERE bucket = ?1 ORDER BY key",
     [APPEND] = "INSERT INTO event (seq, json) VALUES (?1, ?2)",
