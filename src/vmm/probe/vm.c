@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -134,13 +134,16 @@ int probe_vm_add_memory(ProbeVm *vm)
 /* The guest sees what KVM can offer of the host's CPU. */
 static int set_cpuid(ProbeVm *vm)
 {
-    struct {
-        struct kvm_cpuid2 head;
-        struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX];
-    } table = {.head.nent = CPUID_ENTRIES_MAX};
-    if (ioctl(vm->device, KVM_GET_SUPPORTED_CPUID, &table) < 0)
-        return -errno;
-    return check(ioctl(vm->vcpu, KVM_SET_CPUID2, &table));
+    size_t room = CPUID_ENTRIES_MAX * sizeof(struct kvm_cpuid_entry2);
+    struct kvm_cpuid2 *table = calloc(1, sizeof *table + room);
+    if (table == NULL)
+        return -ENOMEM;
+    table->nent = CPUID_ENTRIES_MAX;
+    int failed = check(ioctl(vm->device, KVM_GET_SUPPORTED_CPUID, table));
+    if (!failed)
+        failed = check(ioctl(vm->vcpu, KVM_SET_CPUID2, table));
+    free(table);
+    return failed;
 }
 
 /* Real mode with flat segments from address 0, as a boot loader's first sector finds it. */
