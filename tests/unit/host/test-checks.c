@@ -55,11 +55,10 @@ static void add_program(Fixture *f, const char *name, const char *script)
     g_assert_cmpint(g_chmod(path, 0755), ==, 0);
 }
 
-static char *add_folder(Fixture *f, const char *name)
+static void add_folder(Fixture *f, const char *name)
 {
-    char *path = g_build_filename(f->root, name, NULL);
+    g_autofree char *path = g_build_filename(f->root, name, NULL);
     g_assert_true(stead_make_dir(path, 0755, NULL));
-    return path;
 }
 
 static void add_file(Fixture *f, const char *name, const char *text)
@@ -243,7 +242,7 @@ static void test_dead_socket_is_no_answer(Fixture *f, gconstpointer unused)
 
 static void test_stopped_libvirtd_under_systemd(Fixture *f, gconstpointer unused)
 {
-    g_autofree char *systemd = add_folder(f, "run/systemd/system");
+    add_folder(f, "run/systemd/system");
     add_program(f, "libvirtd", "exit 0");
     add_program(f, "virtlogd", "exit 0");
     expect(f, "libvirtd", STEAD_CHECK_FAIL, "does not run",
@@ -315,9 +314,9 @@ static void test_forwarding(Fixture *f, gconstpointer unused)
 static void test_cgroup_versions(Fixture *f, gconstpointer unused)
 {
     expect(f, "cgroup", STEAD_CHECK_WARN, "none", NULL);
-    g_autofree char *old = add_folder(f, "sys/fs/cgroup/memory");
+    add_folder(f, "sys/fs/cgroup/memory");
     expect(f, "cgroup", STEAD_CHECK_WARN, "version 1", "unified_cgroup_hierarchy");
-    g_autofree char *hybrid = add_folder(f, "sys/fs/cgroup/unified");
+    add_folder(f, "sys/fs/cgroup/unified");
     expect(f, "cgroup", STEAD_CHECK_WARN, "mixed", "unified_cgroup_hierarchy");
     add_file(f, "sys/fs/cgroup/cgroup.controllers", "cpu memory");
     expect(f, "cgroup", STEAD_CHECK_OK, "version 2", NULL);
@@ -445,6 +444,7 @@ static void test_all_checks_on_an_empty_host(Fixture *f, gconstpointer unused)
 static void test_nothing_is_changed(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GPtrArray) results = stead_checks_run(&f->context);
+    g_assert_cmpuint(results->len, >, 0);
     g_autoptr(GDir) dir = g_dir_open(f->folder, 0, NULL);
     guint n = 0;
     while (g_dir_read_name(dir))
