@@ -361,14 +361,8 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
 SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *instance,
                                      GError **error)
 {
-    g_autofree char *lock = stead_engine_instance_lock(instance->id);
-    SteadJobOptions options = {.type = "instance.create",
-                               .subject = instance->name,
-                               .lock = lock,
-                               .func = create_body,
-                               .data = stead_op_new(engine, instance->id, instance->name),
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    return stead_engine_submit_on(engine, instance, "instance.create", create_body,
+                                  stead_op_new(engine, instance->id, instance->name), error);
 }
 
 /* Why this kind; `auto` has one answer as long as there is one kind. */

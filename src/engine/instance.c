@@ -42,6 +42,25 @@ char *stead_engine_instance_lock(const char *id)
     return g_strconcat("instance/", id, NULL);
 }
 
+gboolean stead_instance_is_up(const SteadInstance *instance)
+{
+    return instance &&
+           (instance->state == STEAD_STATE_RUNNING || instance->state == STEAD_STATE_PAUSED);
+}
+
+SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *instance,
+                                 const char *type, SteadJobFunc body, SteadOp *op, GError **error)
+{
+    g_autofree char *lock = stead_engine_instance_lock(instance->id);
+    SteadJobOptions options = {.type = type,
+                               .subject = instance->name,
+                               .lock = lock,
+                               .func = body,
+                               .data = op,
+                               .free_data = stead_op_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}
+
 SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError **error)
 {
     SteadInstance *instance = stead_table_get(engine->instances, id);

@@ -461,11 +461,6 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
     SteadOp *op = stead_op_new(engine, id, instance->name);
     op->flag = options && options->force;
     op->number = options ? options->timeout_ms : 0;
-    SteadJobOptions job = {.type = actions[action].type,
-                           .subject = instance->name,
-                           .lock = lock,
-                           .func = actions[action].body,
-                           .data = op,
-                           .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &job, error);
+    return stead_engine_submit_on(engine, instance, actions[action].type, actions[action].body, op,
+                                  error);
 }

@@ -71,6 +71,8 @@ char *stead_engine_instance_dir(SteadEngine *engine, const char *id);
 char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id);
 /* "instance/<id>": the lock of all jobs on one instance. Owned by the caller. */
 char *stead_engine_instance_lock(const char *id);
+/* Running or paused; NULL is neither. */
+gboolean stead_instance_is_up(const SteadInstance *instance);
 /* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
 SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError **error);
 
@@ -95,6 +97,11 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
 SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *instance,
                                      GError **error);
 
+/* ---- image.c ---- */
+
+/* The digests of all records, of images and instances; a set, owned by the caller. */
+GHashTable *stead_engine_image_digests(SteadEngine *engine);
+
 /* ---- network.c ---- */
 
 /* (body) Makes the network `default` unless it is there. */
@@ -105,6 +112,12 @@ SteadJob *stead_engine_make_network_again(SteadEngine *engine, const SteadNetwor
 
 /* ---- volume.c ---- */
 
+/* BUSY when it is attached. */
+gboolean stead_engine_check_detached(SteadEngine *engine, const SteadVolume *volume,
+                                     GError **error);
+/* Makes a volume that is on record again; repeatable. */
+SteadJob *stead_engine_make_volume_again(SteadEngine *engine, const SteadVolume *volume,
+                                         GError **error);
 /* Marks a volume as an instance's; BUSY when it is another's. */
 gboolean stead_engine_claim_volume(SteadEngine *engine, SteadVolume *volume, const char *id,
                                    GError **error);
@@ -163,5 +176,8 @@ static inline void stead_set_string(char **field, const char *value)
 }
 
 SteadOp *stead_op_new(SteadEngine *engine, const char *id, const char *name);
+/* Submits a job that holds the lock of an instance; takes `op` over. */
+SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *instance,
+                                 const char *type, SteadJobFunc body, SteadOp *op, GError **error);
 void stead_op_free(gpointer op);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadOp, stead_op_free)

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshots: on record as incomplete, taken, then complete. Which files hold an instance's disks
+ * changes with each of these operations; the runtime knows, and the record follows it
+ * (sync_disks), also after a kill in the middle.
+ */
+#include "base/error.h"
+#include "engine/state.h"
+#include "model/check.h"
+
+#define MAX_SNAPSHOTS 64
+
+static SteadSnapshot *find(SteadEngine *engine, const char *instance_id, const char *name)
+{
+    g_autoptr(GPtrArray) list = stead_engine_snapshots(engine, instance_id);
+    for (guint i = 0; i < list->len; i++)
+        if (g_str_equal(((SteadSnapshot *) list->pdata[i])->name, name))
+            return list->pdata[i];
+    return NULL;
+}
+
+static int compare_created(gconstpointer a, gconstpointer b)
+{
+    gint64 x = (*(SteadSnapshot **) a)->created, y = (*(SteadSnapshot **) b)->created;
+    return (x > y) - (x < y);
+}
+
+GPtrArray *stead_engine_snapshots(SteadEngine *engine, const char *instance_id)
+{
+    GPtrArray *list = stead_table_list(engine->snapshots);
+    for (guint i = list->len; i-- > 0;)
+        if (!g_str_equal(((SteadSnapshot *) list->pdata[i])->instance, instance_id))
+            g_ptr_array_remove_index(list, i);
+    g_ptr_array_sort(list, compare_created);
+    return list;
+}
+
+/* op->id is the instance's, op->name the snapshot's id; op->flag says whether memory is wanted. */
+typedef struct {
+    SteadOp *op;
+    SteadMachine *machine;
+    JsonNode *layers;
+    GStrv disks; /* files that are current, as the runtime says */
+    char *instance_name, *snapshot_name;
+} Work;
+
+static void work_clear(Work *work)
+{
+    g_clear_pointer(&work->machine, stead_machine_free);
+    g_clear_pointer(&work->layers, json_node_unref);
+    g_clear_pointer(&work->disks, g_strfreev);
+    g_clear_pointer(&work->instance_name, g_free);
+    g_clear_pointer(&work->snapshot_name, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Work, work_clear)
+
+static gboolean resolve(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadEngine *engine = work->op->engine;
+    SteadInstance *instance = stead_engine_expect(engine, work->op->id, error);
+    SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
+    if (instance == NULL)
+        return FALSE;
+    if (snapshot == NULL) {
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the snapshot was removed meanwhile");
+        return FALSE;
+    }
+    work->layers = snapshot->layers ? json_node_ref(snapshot->layers) : NULL;
+    work->instance_name = g_strdup(instance->name);
+    work->snapshot_name = g_strdup(snapshot->name);
+    work->machine = stead_engine_machine(engine, instance, error);
+    return work->machine != NULL;
+}
+
+static gboolean write_disks(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadInstance *instance = stead_engine_expect(work->op->engine, work->op->id, error);
+    if (instance == NULL)
+        return FALSE;
+    for (guint i = 0; work->disks[i] && i < instance->disks->len; i++)
+        stead_set_string(&((SteadDiskRecord *) instance->disks->pdata[i])->path, work->disks[i]);
+    return stead_table_save(work->op->engine->instances, instance, error);
+}
+
+static gboolean sync_disks(Work *work, SteadJob *job, GError **error)
+{
+    g_clear_pointer(&work->disks, g_strfreev);
+    work->disks = stead_runtime_disks(work->op->engine->vm, work->op->id, error);
+    return work->disks && stead_job_sync(job, write_disks, work, error);
+}
+
+static SteadJob *submit(SteadEngine *engine, const SteadInstance *instance,
+                        const SteadSnapshot *snapshot, const char *type, SteadJobFunc body,
+                        gboolean flag, GError **error)
+{
+    SteadOp *op = stead_op_new(engine, instance->id, snapshot->id);
+    op->flag = flag;
+    return stead_engine_submit_on(engine, instance, type, body, op, error);
+}
+
+/* ---- create ---- */
+
+static gboolean complete(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadEngine *engine = work->op->engine;
+    SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
+    if (snapshot == NULL)
+        return TRUE;
+    g_clear_pointer(&snapshot->layers, json_node_unref);
+    snapshot->layers = json_node_ref(work->layers);
+    snapshot->memory = work->op->flag;
+    snapshot->complete = TRUE;
+    if (!stead_table_save(engine->snapshots, snapshot, error))
+        return FALSE;
+    stead_events_emit(engine->events, "snapshot.created", work->instance_name,
+                      stead_event_data("snapshot", work->snapshot_name, NULL));
+    return TRUE;
+}
+
+static gboolean forget(gpointer data, GError **error)
+{
+    Work *work = data;
+    return stead_table_remove(work->op->engine->snapshots, work->op->name, error);
+}
+
+static void undo(Work *work, SteadJob *job)
+{
+    g_autoptr(GError) error = NULL;
+    if (!stead_runtime_snapshot_remove(work->op->engine->vm, work->machine, work->op->name, NULL,
+                                       &error) ||
+        !sync_disks(work, job, &error) || !stead_job_sync(job, forget, work, &error))
+        g_warning("the unfinished snapshot %s of %s stays to be removed: %s", work->snapshot_name,
+                  work->instance_name, error->message);
+}
+
+static gboolean create_body(SteadJob *job, gpointer data, GError **error)
+{
+    g_auto(Work) work = {.op = data};
+    SteadOp *op = data;
+    if (!stead_job_sync(job, resolve, &work, error))
+        return FALSE;
+    stead_job_progress("taking the snapshot", -1, job);
+    work.layers =
+        stead_runtime_snapshot(op->engine->vm, work.machine, op->name, op->flag,
+                               stead_job_progress, job, stead_job_cancellable(job), error);
+    if (work.layers && sync_disks(&work, job, error) &&
+        stead_job_sync(job, complete, &work, error))
+        return TRUE;
+    undo(&work, job);
+    return FALSE;
+}
+
+static gboolean may_take(SteadEngine *engine, const SteadInstance *instance, const char *name,
+                         int memory, GError **error)
+{
+    g_autoptr(GPtrArray) list = stead_engine_snapshots(engine, instance->id);
+    if (!stead_name_check("snapshot", name, error))
+        return FALSE;
+    if (find(engine, instance->id, name))
+        stead_set_error(error, STEAD_ERROR_CONFLICT, "Choose another name, or remove it first.",
+                        "%s has a snapshot '%s' already", instance->name, name);
+    else if (list->len >= MAX_SNAPSHOTS)
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Remove some that are not needed.",
+                        "%s has %u snapshots already", instance->name, list->len);
+    else if (memory == 1 && !stead_instance_is_up(instance))
+        stead_set_error(error, STEAD_ERROR_STATE, "Leave the memory out, or start it.",
+                        "%s is not running, so it has no memory to keep", instance->name);
+    else if (instance->disks->len == 0)
+        stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s is still being made", instance->name);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+SteadJob *stead_engine_snapshot(SteadEngine *engine, const char *instance_id, const char *name,
+                                int memory, GError **error)
+{
+    SteadInstance *instance = stead_engine_expect(engine, instance_id, error);
+    if (instance == NULL || !may_take(engine, instance, name, memory, error))
+        return NULL;
+    g_autoptr(GPtrArray) list = stead_engine_snapshots(engine, instance->id);
+    SteadSnapshot *snapshot = g_new0(SteadSnapshot, 1);
+    snapshot->id = g_uuid_string_random();
+    snapshot->instance = g_strdup(instance->id);
+    snapshot->name = g_strdup(name);
+    snapshot->memory = memory < 0 ? stead_instance_is_up(instance) : memory;
+    snapshot->spec = stead_instance_spec_copy(instance->spec);
+    snapshot->created = g_get_real_time();
+    if (list->len > 0)
+        snapshot->parent = g_strdup(((SteadSnapshot *) list->pdata[list->len - 1])->name);
+    if (!stead_table_add(engine->snapshots, snapshot, error)) {
+        stead_snapshot_free(snapshot);
+        return NULL;
+    }
+    return submit(engine, instance, snapshot, "snapshot.create", create_body, snapshot->memory,
+                  error);
+}
+
+/* ---- restore ---- */
+
+static gboolean begin_restore(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadEngine *engine = work->op->engine;
+    if (!resolve(work, error))
+        return FALSE;
+    SteadInstance *instance = stead_engine_expect(engine, work->op->id, error);
+    const SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
+    stead_set_string(&instance->restoring, work->op->name);
+    work->op->flag = snapshot->memory;
+    stead_engine_unwatch(engine, instance->id);
+    return stead_table_save(engine->instances, instance, error);
+}
+
+static gboolean finish_restore(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadEngine *engine = work->op->engine;
+    SteadInstance *instance = stead_engine_expect(engine, work->op->id, error);
+    if (instance == NULL)
+        return FALSE;
+    gboolean running = work->op->flag;
+    g_clear_pointer(&instance->restoring, g_free);
+    instance->want_running = running;
+    instance->started = running ? g_get_real_time() : 0;
+    g_clear_pointer(&instance->error, g_free);
+    /* A restore leads from any settled state to what the snapshot holds. */
+    SteadState from = instance->state;
+    instance->state = running ? STEAD_STATE_RUNNING : STEAD_STATE_STOPPED;
+    instance->ready = FALSE;
+    if (!stead_table_save(engine->instances, instance, error))
+        return FALSE;
+    stead_events_emit(engine->events, "snapshot.restored", instance->name,
+                      stead_event_data("snapshot", work->snapshot_name, "from",
+                                       stead_name_of(&stead_state_names, (int) from), NULL));
+    if (running)
+        stead_engine_watch(engine, instance, TRUE);
+    stead_engine_changed(engine);
+    return TRUE;
+}
+
+static gboolean fail_restore(gpointer data, GError **error)
+{
+    Work *work = data;
+    SteadInstance *instance = stead_table_get(work->op->engine->instances, work->op->id);
+    if (instance == NULL)
+        return TRUE;
+    g_clear_pointer(&instance->restoring, g_free);
+    stead_engine_save(work->op->engine, instance);
+    stead_engine_reconcile(work->op->engine);
+    return TRUE;
+}
+
+static gboolean restore_body(SteadJob *job, gpointer data, GError **error)
+{
+    g_auto(Work) work = {.op = data};
+    SteadOp *op = data;
+    if (!stead_job_sync(job, begin_restore, &work, error))
+        return FALSE;
+    stead_job_progress("restoring", -1, job);
+    if (stead_runtime_restore(op->engine->vm, work.machine, op->name, work.layers, error) &&
+        sync_disks(&work, job, error) && stead_job_sync(job, finish_restore, &work, error))
+        return TRUE;
+    stead_job_sync(job, fail_restore, &work, NULL);
+    return FALSE;
+}
+
+static SteadSnapshot *find_complete(SteadEngine *engine, const SteadInstance *instance,
+                                    const char *name, GError **error)
+{
+    SteadSnapshot *snapshot = find(engine, instance->id, name);
+    if (snapshot == NULL) {
+        g_autofree char *hint = g_strdup_printf("'stead snapshot ls %s' shows them.",
+                                                instance->name);
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint, "%s has no snapshot '%.64s'",
+                        instance->name, name);
+    } else if (!snapshot->complete) {
+        stead_set_error(error, STEAD_ERROR_STATE, NULL, "the snapshot '%s' is not complete", name);
+        snapshot = NULL;
+    }
+    return snapshot;
+}
+
+SteadJob *stead_engine_restore(SteadEngine *engine, const char *instance_id, const char *name,
+                               GError **error)
+{
+    SteadInstance *instance = stead_engine_expect(engine, instance_id, error);
+    SteadSnapshot *snapshot =
+        instance ? find_complete(engine, instance, name, error) : NULL;
+    return snapshot ? submit(engine, instance, snapshot, "snapshot.restore", restore_body, FALSE,
+                             error)
+                    : NULL;
+}
+
+/* ---- remove ---- */
+
+static gboolean begin_remove(gpointer data, GError **error)
+{
+    Work *work = data;
+    if (!resolve(work, error))
+        return FALSE;
+    SteadSnapshot *snapshot = stead_table_get(work->op->engine->snapshots, work->op->name);
+    snapshot->complete = FALSE; /* from here on there is only the way out */
+    return stead_table_save(work->op->engine->snapshots, snapshot, error);
+}
+
+static gboolean finish_remove(gpointer data, GError **error)
+{
+    Work *work = data;
+    stead_events_emit(work->op->engine->events, "snapshot.removed", work->instance_name,
+                      stead_event_data("snapshot", work->snapshot_name, NULL));
+    return forget(work, error);
+}
+
+static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
+{
+    g_auto(Work) work = {.op = data};
+    SteadOp *op = data;
+    if (!stead_job_sync(job, begin_remove, &work, error))
+        return FALSE;
+    stead_job_progress("removing the snapshot", -1, job);
+    return stead_runtime_snapshot_remove(op->engine->vm, work.machine, op->name, work.layers,
+                                         error) &&
+           sync_disks(&work, job, error) && stead_job_sync(job, finish_remove, &work, error);
+}
+
+SteadJob *stead_engine_remove_snapshot(SteadEngine *engine, const char *instance_id,
+                                       const char *name, GError **error)
+{
+    SteadInstance *instance = stead_engine_expect(engine, instance_id, error);
+    SteadSnapshot *snapshot = instance ? find(engine, instance->id, name) : NULL;
+    if (instance && snapshot == NULL)
+        find_complete(engine, instance, name, error);
+    return snapshot ? submit(engine, instance, snapshot, "snapshot.remove", remove_body, FALSE,
+                             error)
+                    : NULL;
+}
+
+SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance *instance,
+                                       const SteadSnapshot *snapshot, GError **error)
+{
+    gboolean restoring = g_strcmp0(instance->restoring, snapshot->id) == 0;
+    return submit(engine, instance, snapshot,
+                  restoring ? "snapshot.restore" : "snapshot.remove",
+                  restoring ? restore_body : remove_body, FALSE, error);
+}
