@@ -317,7 +317,7 @@ static void test_names_across_a_file(void)
 
 static void test_yaml_that_is_none(void)
 {
-    FILE_SAYS("a: [", "t.yaml:1:5: did not find expected node content while parsing a flow node");
+    FILE_SAYS("a: [", "t.yaml:2:1: did not find expected node content while parsing a flow node");
     FILE_SAYS("instances:\n\tweb: {}\n", "t.yaml:2:1: a tab cannot indent YAML; use spaces");
     FILE_SAYS("instances: {}\n--- {}\n",
               "t.yaml:2:1: a file holds one document; a second begins here");
