@@ -66,8 +66,16 @@ char *stead_field_expected(const SteadField *field)
     case STEAD_FIELD_MAP:
         return g_strdup_printf("a mapping from names, each to %s", field->table->what);
     default:
-        return g_strdup("a mapping of fields");
+        return field->table ? stead_table_expected(field->table) : g_strdup("a mapping of fields");
     }
+}
+
+char *stead_table_expected(const SteadTable *table)
+{
+    g_autofree char *brief = table->brief
+                                 ? stead_field_expected(stead_table_find(table, table->brief))
+                                 : g_strdup(table->parse ? table->brief_format->what : NULL);
+    return g_strconcat(brief ? brief : "", brief ? ", or " : "", "a mapping of fields", NULL);
 }
 
 char *stead_field_default(const SteadField *field)

@@ -137,6 +137,8 @@ char *stead_field_format(const SteadField *field, gconstpointer object);
 
 /* What is expected of a field: "a whole number from 1 to 512". Owned by the caller. */
 char *stead_field_expected(const SteadField *field);
+/* Likewise of a struct, with its short form. */
+char *stead_table_expected(const SteadTable *table);
 /* Its default for the manual: "1G"; NULL where it has none. */
 char *stead_field_default(const SteadField *field);
 

@@ -32,6 +32,12 @@ static void append_line(GString *out, const char *before, const char *text, cons
     g_string_append(out, after);
 }
 
+static char *section_title(const SteadTable *table)
+{
+    g_autofree char *what = g_ascii_strup(table->what, -1);
+    return g_strconcat("FIELDS OF ", what, NULL);
+}
+
 static void append_field(GString *out, const SteadField *field)
 {
     static const char *const effects[] = {
@@ -44,6 +50,10 @@ static void append_field(GString *out, const SteadField *field)
     append_line(out, ".TP\n.B ", field->name, "\n");
     append_line(out, "", field->doc, "\n");
     append_line(out, "Expected: ", expected, ".\n");
+    if (field->table) {
+        g_autofree char *title = section_title(field->table);
+        append_line(out, "See ", title, ".\n");
+    }
     if (field->flags & STEAD_FIELD_REQUIRED)
         g_string_append(out, "Required.\n");
     if (value)
@@ -61,8 +71,8 @@ static void append_table(GString *out, const SteadTable *table, GHashTable *done
 {
     if (!g_hash_table_add(done, (gpointer)table))
         return;
-    g_autofree char *title = g_ascii_strup(table->what, -1);
-    append_line(out, ".SH \"FIELDS OF ", title, "\"\n");
+    g_autofree char *title = section_title(table);
+    append_line(out, ".SH \"", title, "\"\n");
     append_line(out, "", table->doc, "\n");
     for (guint i = 0; i < table->n; i++)
         append_field(out, &table->fields[i]);

@@ -213,13 +213,13 @@ enum { READY_AGENT, READY_CLOUD_INIT, READY_PORT, READY_CONSOLE };
 static const SteadField ready_fields[] = {
     [READY_AGENT] =
         BOOL(SteadReadySpec, agent, "agent", NOW, .def = TRUE, .flags = STEAD_FIELD_ALWAYS,
-             .example = "true", .def_text = "true, and false where another rule is given",
+             .example = "false", .def_text = "true, and false where another rule is given",
              .doc = "The guest agent answers.", .also = "guest-agent"),
     [READY_CLOUD_INIT] = BOOL(SteadReadySpec, cloud_init, "cloud-init", NOW, .example = "true",
                               .doc = "cloud-init has finished.", .also = "cloudinit"),
     [READY_PORT] = UINT(SteadReadySpec, port, "port", RANGE(1, MAX_PORT), NOW, .example = "22",
                         .doc = "A TCP port of the guest accepts connections.", .also = "tcp"),
-    [READY_CONSOLE] = STRING(SteadReadySpec, console, "console", regex, NOW, .example = "login:",
+    [READY_CONSOLE] = STRING(SteadReadySpec, console, "console", regex, NOW, .example = "\"login:\"",
                              .doc = "A line of the console matches this regular expression.",
                              .also = "log regex"),
     DURATION(SteadReadySpec, timeout, "timeout", .def = READY_TIMEOUT,

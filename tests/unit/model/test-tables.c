@@ -73,9 +73,10 @@ static void assert_example(const SteadTable *table, const SteadField *field)
         return;
     gpointer object = stead_object_new(table);
     g_autofree char *text = g_strdup_printf("%s: %s", field->name, field->example);
-    g_autoptr(SteadTree) tree = stead_tree_from_yaml(text, strlen(text), "example", NULL);
-    g_autoptr(SteadProblems) problems = stead_problems_new("example");
     g_autoptr(GError) error = NULL;
+    g_autoptr(SteadTree) tree = stead_tree_from_yaml(text, strlen(text), "example", &error);
+    g_assert_no_error(error);
+    g_autoptr(SteadProblems) problems = stead_problems_new("example");
     stead_object_decode(table, stead_tree_root(tree), object, STEAD_READ_RECORD, problems);
     gboolean good = stead_problems_finish(problems, &error);
     if (!good && !strstr(error->message, " needs '"))
