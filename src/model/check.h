@@ -35,6 +35,10 @@ char *stead_subnet_format(const SteadSubnet *subnet);
 gboolean stead_subnet_contains(const SteadSubnet *subnet, guint32 address);
 gboolean stead_subnets_overlap(const SteadSubnet *a, const SteadSubnet *b);
 
+/* Why a guest of the subnet cannot have the address: it lies outside, or is the network's, the
+ * broadcast or the host's own (the first). NULL when it can. Owned by the caller. */
+char *stead_subnet_refuses(const SteadSubnet *subnet, const char *address);
+
 /* "0-3,8": Linux's CPU and node list format; numbers up to 4095. */
 gboolean stead_cpu_list_is_valid(const char *list);
 

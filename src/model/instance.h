@@ -37,9 +37,9 @@ typedef struct {
     char *kind_reason;       /* why that kind, for `show` */
     SteadInstanceSpec *spec; /* as wanted */
     char *image_digest; /* hex SHA-256 of the image that its root disk stands on; NULL: none yet */
-    GPtrArray *disks;        /* SteadDiskRecord, the root disk first */
-    GPtrArray *nics;         /* SteadNicRecord, in the order of spec->networks */
-    char *restoring;         /* id of the snapshot that is being restored; NULL */
+    GPtrArray *disks;   /* SteadDiskRecord, the root disk first */
+    GPtrArray *nics;    /* SteadNicRecord, in the order of spec->networks */
+    char *restoring;    /* id of the snapshot that is being restored; NULL */
     SteadState state;
     gboolean want_running;
     gboolean ready;
