@@ -27,6 +27,7 @@ static const ProgramPackage packages[] = {
     {"mmdebstrap", "mmdebstrap"},
     {"qemu-img", "qemu-utils"},
     {"qemu-system-x86_64", "qemu-system-x86"},
+    {"setpriv", "util-linux"},
     {"sfdisk", "fdisk"},
     {"socat", "socat"},
     {"virtlogd", "libvirt-daemon"},

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A libvirt network has two states, the running one and the definition, and a daemon may die
+ * between changing one and the other. So each is read, compared with what is wanted and changed by
+ * itself. A DNS record carries no MAC: it belongs to whoever has its address reserved. Therefore
+ * the DHCP entry is made first and removed last.
+ *
+ * One lock covers reading and changing, so that two jobs do not choose the same address.
+ */
+#include "net/reservations.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "host/xml.h"
+#include "net/addresses.h"
+#include "net/lease.h"
+#include "net/network_xml.h"
+
+static GMutex reserving;
+
+void stead_reservation_free(SteadReservation *reservation)
+{
+    if (reservation == NULL)
+        return;
+    g_free(reservation->mac);
+    g_free(reservation->ip);
+    g_free(reservation->hostname);
+    g_free(reservation);
+}
+
+/* ---- reading ---- */
+
+typedef struct {
+    GPtrArray *hosts; /* SteadReservation */
+    GHashTable *dns;  /* address → host names, separated by a blank */
+} Entries;
+
+static void entries_free(Entries *entries)
+{
+    g_ptr_array_unref(entries->hosts);
+    g_hash_table_unref(entries->dns);
+    g_free(entries);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Entries, entries_free)
+
+static Entries *entries_new(void)
+{
+    Entries *entries = g_new0(Entries, 1);
+    entries->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)stead_reservation_free);
+    entries->dns = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return entries;
+}
+
+static gboolean is_element(const xmlNode *node, const char *name)
+{
+    return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
+}
+
+static char *attribute(xmlNode *node, const char *name)
+{
+    xmlChar *value = xmlGetProp(node, (const xmlChar *)name);
+    char *copy = g_strdup((const char *)value);
+    xmlFree(value);
+    return copy;
+}
+
+static void read_dhcp_host(Entries *entries, xmlNode *host)
+{
+    g_autoptr(SteadReservation) reservation = g_new0(SteadReservation, 1);
+    reservation->mac = attribute(host, "mac");
+    reservation->ip = attribute(host, "ip");
+    reservation->hostname = attribute(host, "name");
+    if (reservation->mac && reservation->ip)
+        g_ptr_array_add(entries->hosts, g_steal_pointer(&reservation));
+}
+
+static void read_dns_host(Entries *entries, xmlNode *host)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (xmlNode *child = host->children; child; child = child->next) {
+        if (!is_element(child, "hostname"))
+            continue;
+        xmlChar *name = xmlNodeGetContent(child);
+        g_string_append_printf(names, "%s%s", names->len ? " " : "", (const char *)name);
+        xmlFree(name);
+    }
+    char *ip = attribute(host, "ip");
+    if (ip)
+        g_hash_table_replace(entries->dns, ip, g_strdup(names->str));
+}
+
+/* Calls `read` for each <host> in a <group> below `parent`. */
+static void read_hosts(Entries *entries, xmlNode *parent, const char *group,
+                       void (*read)(Entries *, xmlNode *))
+{
+    for (xmlNode *node = parent->children; node; node = node->next) {
+        if (!is_element(node, group))
+            continue;
+        for (xmlNode *host = node->children; host; host = host->next)
+            if (is_element(host, "host"))
+                read(entries, host);
+    }
+}
+
+/* The entries of one state: `flags` is 0 for the running network (for its definition where it does
+ * not run), or VIR_NETWORK_XML_INACTIVE. */
+static Entries *read_entries(virNetworkPtr network, guint flags, GError **error)
+{
+    const char *name = virNetworkGetName(network);
+    g_autofree char *xml = virNetworkGetXMLDesc(network, flags);
+    if (xml == NULL) {
+        stead_libvirt_error(error, "reading network %s", name);
+        return NULL;
+    }
+    g_autoptr(xmlDoc) doc = stead_xml_parse(name, xml, error);
+    if (doc == NULL)
+        return NULL;
+    Entries *entries = entries_new();
+    xmlNode *root = xmlDocGetRootElement(doc);
+    read_hosts(entries, root, "dns", read_dns_host);
+    for (xmlNode *node = root->children; node; node = node->next)
+        if (is_element(node, "ip"))
+            read_hosts(entries, node, "dhcp", read_dhcp_host);
+    return entries;
+}
+
+static const SteadReservation *find_by_mac(const Entries *entries, const char *mac)
+{
+    for (guint i = 0; i < entries->hosts->len; i++) {
+        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
+        if (g_ascii_strcasecmp(host->mac, mac) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+/* ---- changing ---- */
+
+typedef struct {
+    virNetworkPtr network;
+    guint state; /* VIR_NETWORK_UPDATE_AFFECT_LIVE or _CONFIG */
+    const Entries *entries;
+} Change;
+
+static gboolean update(const Change *change, guint command, guint section, const char *xml,
+                       GError **error)
+{
+    if (virNetworkUpdate(change->network, command, section, -1, xml, change->state) == 0)
+        return TRUE;
+    return stead_libvirt_error(error, "changing the addresses of network %s",
+                               virNetworkGetName(change->network));
+}
+
+static gboolean drop_dns(const Change *change, const char *ip, GError **error)
+{
+    if (!g_hash_table_contains(change->entries->dns, ip))
+        return TRUE;
+    g_autofree char *xml = g_markup_printf_escaped("<host ip='%s'/>", ip);
+    return update(change, VIR_NETWORK_UPDATE_COMMAND_DELETE, VIR_NETWORK_SECTION_DNS_HOST, xml,
+                  error);
+}
+
+static gboolean drop(const Change *change, const SteadReservation *host, GError **error)
+{
+    g_autofree char *xml = g_markup_printf_escaped("<host mac='%s' ip='%s'/>", host->mac, host->ip);
+    return drop_dns(change, host->ip, error) &&
+           update(change, VIR_NETWORK_UPDATE_COMMAND_DELETE, VIR_NETWORK_SECTION_IP_DHCP_HOST, xml,
+                  error);
+}
+
+/* dnsmasq takes some words in the place of a name for something else: numbers for a lease time,
+ * "ignore" for an order to ignore the machine. Such a name is left to DNS alone. */
+static gboolean is_dhcp_name(const char *name)
+{
+    return strchr(name, '.') == NULL && !g_ascii_isdigit(name[0]) &&
+           g_ascii_strcasecmp(name, "ignore") != 0 && g_ascii_strcasecmp(name, "infinite") != 0;
+}
+
+static char *dhcp_xml(const SteadReservation *wanted)
+{
+    if (wanted->hostname && is_dhcp_name(wanted->hostname))
+        return g_markup_printf_escaped("<host mac='%s' name='%s' ip='%s'/>", wanted->mac,
+                                       wanted->hostname, wanted->ip);
+    return g_markup_printf_escaped("<host mac='%s' ip='%s'/>", wanted->mac, wanted->ip);
+}
+
+/* "web.example web" for web.example: the short name resolves as well. */
+static char *dns_names(const char *hostname)
+{
+    const char *dot = strchr(hostname, '.');
+    return dot ? g_strdup_printf("%s %.*s", hostname, (int)(dot - hostname), hostname)
+               : g_strdup(hostname);
+}
+
+static char *dns_xml(const char *ip, const char *names)
+{
+    g_autoptr(GString) xml = g_string_new(NULL);
+    g_auto(GStrv) each = g_strsplit(names, " ", -1);
+    g_string_append_printf(xml, "<host ip='%s'>", ip);
+    for (guint i = 0; each[i]; i++) {
+        g_autofree char *name = g_markup_printf_escaped("<hostname>%s</hostname>", each[i]);
+        g_string_append(xml, name);
+    }
+    g_string_append(xml, "</host>");
+    return g_string_free(g_steal_pointer(&xml), FALSE);
+}
+
+static gboolean put_dns(const Change *change, const SteadReservation *wanted, GError **error)
+{
+    const char *has = g_hash_table_lookup(change->entries->dns, wanted->ip);
+    if (wanted->hostname == NULL)
+        return drop_dns(change, wanted->ip, error);
+    g_autofree char *names = dns_names(wanted->hostname);
+    if (g_strcmp0(has, names) == 0)
+        return TRUE;
+    g_autofree char *xml = dns_xml(wanted->ip, names);
+    return drop_dns(change, wanted->ip, error) &&
+           update(change, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, VIR_NETWORK_SECTION_DNS_HOST, xml,
+                  error);
+}
+
+static gboolean put_dhcp(const Change *change, const SteadReservation *wanted, GError **error)
+{
+    const SteadReservation *has = find_by_mac(change->entries, wanted->mac);
+    const char *name = wanted->hostname && is_dhcp_name(wanted->hostname) ? wanted->hostname : NULL;
+    if (has && strcmp(has->ip, wanted->ip) == 0 && g_strcmp0(has->hostname, name) == 0)
+        return TRUE;
+    if (has && !drop(change, has, error))
+        return FALSE;
+    if (has)
+        g_hash_table_remove(change->entries->dns, has->ip);
+    g_autofree char *xml = dhcp_xml(wanted);
+    return update(change, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, VIR_NETWORK_SECTION_IP_DHCP_HOST,
+                  xml, error);
+}
+
+typedef gboolean (*ChangeFunc)(const Change *change, const SteadReservation *what, GError **error);
+
+static gboolean put(const Change *change, const SteadReservation *wanted, GError **error)
+{
+    return put_dhcp(change, wanted, error) && put_dns(change, wanted, error);
+}
+
+static gboolean take(const Change *change, const SteadReservation *what, GError **error)
+{
+    const SteadReservation *has = find_by_mac(change->entries, what->mac);
+    return has == NULL || drop(change, has, error);
+}
+
+/* Changes the definition first: what runs but is not defined would be gone after a restart. */
+static gboolean in_both_states(virNetworkPtr network, ChangeFunc func, const SteadReservation *what,
+                               GError **error)
+{
+    g_autoptr(Entries) defined = read_entries(network, VIR_NETWORK_XML_INACTIVE, error);
+    if (defined == NULL)
+        return FALSE;
+    Change change = {network, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
+    if (!func(&change, what, error))
+        return FALSE;
+    if (virNetworkIsActive(network) != 1)
+        return TRUE;
+    g_autoptr(Entries) running = read_entries(network, 0, error);
+    if (running == NULL)
+        return FALSE;
+    Change live = {network, VIR_NETWORK_UPDATE_AFFECT_LIVE, running};
+    return func(&live, what, error);
+}
+
+/* ---- choosing ---- */
+
+/* Whether two lists of names, separated by blanks, have one in common; either may be NULL. */
+static gboolean share_a_name(const char *a, const char *b)
+{
+    g_auto(GStrv) ours = g_strsplit(a ? a : "", " ", -1);
+    g_auto(GStrv) theirs = g_strsplit(b ? b : "", " ", -1);
+    for (guint i = 0; ours[i]; i++)
+        if (g_strv_contains((const char *const *)theirs, ours[i]))
+            return TRUE;
+    return FALSE;
+}
+
+static void refuse(const SteadNetwork *network, const SteadReservation *wanted,
+                   const SteadReservation *host, const char *names, gboolean same_ip,
+                   GError **error)
+{
+    const char *what = same_ip ? "address" : "host name";
+    g_autofree char *hint =
+        g_strdup_printf("Choose another %s, or remove the instance that has it.", what);
+    stead_set_error(error, STEAD_ERROR_CONFLICT, hint,
+                    "the %s %s in network %s belongs to %s (%s, MAC %s)", what,
+                    same_ip ? wanted->ip : wanted->hostname, network->name,
+                    names ? names : "another interface", host->ip, host->mac);
+}
+
+static gboolean check_unclaimed(const SteadNetwork *network, const Entries *entries,
+                                const SteadReservation *wanted, GError **error)
+{
+    g_autofree char *wanted_names = wanted->hostname ? dns_names(wanted->hostname) : NULL;
+    for (guint i = 0; i < entries->hosts->len; i++) {
+        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
+        const char *names = g_hash_table_lookup(entries->dns, host->ip);
+        gboolean same_ip = strcmp(host->ip, wanted->ip) == 0;
+        if (g_ascii_strcasecmp(host->mac, wanted->mac) == 0 ||
+            (!same_ip && !share_a_name(wanted_names, names)))
+            continue;
+        refuse(network, wanted, host, names, same_ip, error);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static GHashTable *taken_set(const SteadNetwork *network, virNetworkPtr real,
+                             const Entries *entries, const char *mac, const char *const *taken)
+{
+    GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; taken && taken[i]; i++)
+        g_hash_table_add(set, g_strdup(taken[i]));
+    for (guint i = 0; i < entries->hosts->len; i++) {
+        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
+        g_hash_table_add(set, g_strdup(host->ip));
+    }
+    g_autoptr(GPtrArray) leases = stead_leases_read(real, NULL);
+    for (guint i = 0; leases && i < leases->len; i++) {
+        const SteadLease *lease = g_ptr_array_index(leases, i);
+        if (g_ascii_strcasecmp(lease->mac, mac) != 0)
+            g_hash_table_add(set, g_strdup(lease->ip));
+    }
+    return set;
+}
+
+static char *pick_address(const SteadNetwork *network, virNetworkPtr real, const Entries *entries,
+                          const char *mac, const char *address, const char *const *taken,
+                          GError **error)
+{
+    SteadAddressPlan plan;
+    if (!stead_address_plan(network->spec, &plan, error))
+        return NULL;
+    if (address)
+        return stead_address_check(&plan, address, error) ? g_strdup(address) : NULL;
+    const SteadReservation *has = find_by_mac(entries, mac);
+    if (has && stead_address_check(&plan, has->ip, NULL))
+        return g_strdup(has->ip);
+    g_autoptr(GHashTable) set = taken_set(network, real, entries, mac, taken);
+    return stead_address_choose(&plan, set, error);
+}
+
+static gboolean reserve_locked(const SteadNetwork *network, virNetworkPtr real,
+                               SteadReservation *wanted, const char *address,
+                               const char *const *taken, GError **error)
+{
+    g_autoptr(Entries) entries = read_entries(real, VIR_NETWORK_XML_INACTIVE, error);
+    if (entries == NULL)
+        return FALSE;
+    wanted->ip = pick_address(network, real, entries, wanted->mac, address, taken, error);
+    return wanted->ip && check_unclaimed(network, entries, wanted, error) &&
+           in_both_states(real, put, wanted, error);
+}
+
+static virNetworkPtr look_up(SteadLibvirt *libvirt, const SteadNetwork *network, GError **error)
+{
+    g_autoptr(virConnect) conn = stead_libvirt_get(libvirt, error);
+    virNetworkPtr real = conn ? virNetworkLookupByUUIDString(conn, network->id) : NULL;
+    if (conn && real == NULL)
+        stead_libvirt_error(error, "looking for network %s", network->name);
+    return real;
+}
+
+static gboolean check_arguments(const char *mac, const char *hostname, GError **error)
+{
+    if (!stead_mac_is_valid(mac))
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "'%.64s' is not a MAC address", mac);
+    else if (hostname && !stead_dns_name_is_valid(hostname))
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "'%.64s' is not a host name", hostname);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+char *stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
+                            const char *address, const char *hostname, const char *const *taken,
+                            GError **error)
+{
+    if (network->spec->mode == STEAD_NETWORK_BRIDGE)
+        return g_strdup(address ? address : "");
+    if (!check_arguments(mac, hostname, error))
+        return NULL;
+    g_autoptr(virNetwork) real = look_up(libvirt, network, error);
+    if (real == NULL)
+        return NULL;
+    g_autoptr(SteadReservation) wanted = g_new0(SteadReservation, 1);
+    wanted->mac = g_strdup(mac);
+    wanted->hostname = g_strdup(hostname);
+    g_mutex_lock(&reserving);
+    gboolean done = reserve_locked(network, real, wanted, address, taken, error);
+    g_mutex_unlock(&reserving);
+    return done ? g_steal_pointer(&wanted->ip) : NULL;
+}
+
+gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
+                               GError **error)
+{
+    if (network->spec->mode == STEAD_NETWORK_BRIDGE)
+        return TRUE;
+    g_autoptr(GError) local = NULL;
+    g_autoptr(virNetwork) real = look_up(libvirt, network, &local);
+    if (g_error_matches(local, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
+        return TRUE;
+    if (real == NULL) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    g_autoptr(SteadReservation) what = g_new0(SteadReservation, 1);
+    what->mac = g_strdup(mac);
+    g_mutex_lock(&reserving);
+    gboolean done = in_both_states(real, take, what, error);
+    g_mutex_unlock(&reserving);
+    return done && stead_leases_end(real, network, mac, error);
+}
+
+GPtrArray *stead_network_reservations(SteadLibvirt *libvirt, const SteadNetwork *network,
+                                      GError **error)
+{
+    if (network->spec->mode == STEAD_NETWORK_BRIDGE)
+        return g_ptr_array_new_with_free_func((GDestroyNotify)stead_reservation_free);
+    g_autoptr(virNetwork) real = look_up(libvirt, network, error);
+    g_autoptr(Entries) entries = real ? read_entries(real, VIR_NETWORK_XML_INACTIVE, error) : NULL;
+    return entries ? g_ptr_array_ref(entries->hosts) : NULL;
+}
