@@ -22,6 +22,9 @@
 #include "console/listen.h"
 #include "console/watch.h"
 
+/* After whoever sends what the pump hands out, so that they are not swamped. */
+#define PUMP_PRIORITY (G_PRIORITY_DEFAULT + 10)
+
 typedef struct {
     guint id; /* 0: left, to be swept up */
     guint64 position;
@@ -60,7 +63,7 @@ static void start_pump(SteadConsole *console)
 {
     console->again = TRUE;
     if (console->pump == 0)
-        console->pump = g_idle_add_full(G_PRIORITY_DEFAULT, on_pump, console, NULL);
+        console->pump = g_idle_add_full(PUMP_PRIORITY, on_pump, console, NULL);
 }
 
 static void store_mark(SteadConsole *console)

@@ -5,10 +5,13 @@
  * follows the first anywhere on the line; there are no regular expressions here, so that the time
  * per line is bounded whatever a guest writes.
  *
+ * systemd shortens a unit's name in the middle where the line would exceed 80 columns, so only
+ * names that fit are of use.
+ *
  * Before a line is compared, what the kernel and systemd put in front is taken off ("[    1.234567]
- * ", "[  OK  ] "), so that HEAD rules can demand the beginning of a line: a word inside somebody's
- * message must not count as a stage. PROMPT rules also look at a line that has no end yet; they
- * are few, and firmware, shells and getty alone wait on such a line.
+ * ", "[  OK  ] ", "systemd[1]: "), so that HEAD rules can demand the beginning of a line: a word
+ * inside somebody's message must not count as a stage. PROMPT rules also look at a line that has no
+ * end yet; they are few, and firmware, shells and getty alone wait on such a line.
  *
  * A boot only goes forward. Interleaved output (systemd starts things in parallel) shows an earlier
  * stage late: that is no event. But firmware, or a boot loader's greeting, after the kernel ran is
@@ -38,14 +41,14 @@ typedef struct {
 static const StageInfo infos[] = {
     [STEAD_STAGE_NONE] = {"none", 0.0},
     [STEAD_STAGE_FIRMWARE] = {"firmware", 0.01},
-    [STEAD_STAGE_BOOTLOADER] = {"bootloader", 0.05},
+    [STEAD_STAGE_BOOTLOADER] = {"bootloader", 0.06},
     [STEAD_STAGE_KERNEL] = {"kernel", 0.07},
-    [STEAD_STAGE_INITRAMFS] = {"initramfs", 0.10},
-    [STEAD_STAGE_INIT] = {"init", 0.18},
-    [STEAD_STAGE_NETWORK] = {"network", 0.50},
-    [STEAD_STAGE_SSH] = {"ssh", 0.72},
-    [STEAD_STAGE_CLOUD_INIT] = {"cloud-init", 0.78},
-    [STEAD_STAGE_LOGIN] = {"login", 0.85},
+    [STEAD_STAGE_INITRAMFS] = {"initramfs", 0.12},
+    [STEAD_STAGE_INIT] = {"init", 0.20},
+    [STEAD_STAGE_NETWORK] = {"network", 0.62},
+    [STEAD_STAGE_SSH] = {"ssh", 0.80},
+    [STEAD_STAGE_CLOUD_INIT] = {"cloud-init", 0.86},
+    [STEAD_STAGE_LOGIN] = {"login", 0.94},
     [STEAD_STAGE_CONFIGURED] = {"configured", 1.0},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(infos) == STEAD_N_STAGES);
@@ -80,13 +83,13 @@ static const StageRule stage_rules[] = {
     {STEAD_STAGE_INITRAMFS, HEAD, "Run /init as init process", NULL},
     {STEAD_STAGE_INITRAMFS, HEAD, "Loading, please wait...", NULL},
     {STEAD_STAGE_INITRAMFS, HEAD, "Begin: ", "..."},
-    {STEAD_STAGE_INITRAMFS, HEAD, "systemd[1]: Running in initrd", NULL},
-    {STEAD_STAGE_INITRAMFS, HEAD, "systemd[1]: Running in initial RAM disk", NULL},
+    {STEAD_STAGE_INITRAMFS, HEAD, "Running in initrd", NULL},
+    {STEAD_STAGE_INITRAMFS, HEAD, "Running in initial RAM disk", NULL},
     {STEAD_STAGE_INIT, HEAD | ENDS, "Welcome to ", "!"},
     {STEAD_STAGE_INIT, HEAD, "Run /sbin/init as init process", NULL},
-    {STEAD_STAGE_INIT, HEAD, "systemd[1]: systemd ", "running in system mode"},
-    {STEAD_STAGE_INIT, HEAD, "systemd[1]: Detected architecture", NULL},
-    {STEAD_STAGE_INIT, HEAD, "systemd[1]: Set hostname to ", NULL},
+    {STEAD_STAGE_INIT, HEAD, "systemd ", "running in system mode"},
+    {STEAD_STAGE_INIT, HEAD, "Detected architecture", NULL},
+    {STEAD_STAGE_INIT, HEAD, "Hostname set to <", NULL},
     {STEAD_STAGE_INIT, HEAD, "INIT: version ", "booting"},
     {STEAD_STAGE_INIT, HEAD, "OpenRC ", "is starting up"},
     {STEAD_STAGE_NETWORK, HEAD, "Started systemd-networkd.service", NULL},
@@ -96,7 +99,8 @@ static const StageRule stage_rules[] = {
     {STEAD_STAGE_NETWORK, HEAD, "Started NetworkManager.service", NULL},
     {STEAD_STAGE_NETWORK, HEAD, "Reached target network.target", NULL},
     {STEAD_STAGE_NETWORK, HEAD, "Reached target network-online.target", NULL},
-    {STEAD_STAGE_NETWORK, HEAD, "Reached target Network", NULL},
+    {STEAD_STAGE_NETWORK, HEAD, "Reached target Network.", NULL},
+    {STEAD_STAGE_NETWORK, HEAD, "Reached target Network is Online", NULL},
     {STEAD_STAGE_NETWORK, 0, "ci-info: ", "Net device info"},
     {STEAD_STAGE_NETWORK, HEAD, "Finished networking.service", NULL},
     {STEAD_STAGE_SSH, HEAD, "Started ssh.service", NULL},
@@ -106,8 +110,6 @@ static const StageRule stage_rules[] = {
     {STEAD_STAGE_SSH, HEAD, "Starting sshd", "ok"},
     {STEAD_STAGE_CLOUD_INIT, 0, "Cloud-init v. ", "running 'modules:config'"},
     {STEAD_STAGE_CLOUD_INIT, 0, "Cloud-init v. ", "running 'modules:final'"},
-    {STEAD_STAGE_CLOUD_INIT, HEAD, "Reached target cloud-config.target", NULL},
-    {STEAD_STAGE_CLOUD_INIT, HEAD, "Reached target Cloud-config availability", NULL},
     {STEAD_STAGE_CONFIGURED, 0, "Cloud-init v. ", " finished at "},
     {STEAD_STAGE_CONFIGURED, HEAD, "Reached target cloud-init.target", NULL},
     {STEAD_STAGE_CONFIGURED, HEAD, "Reached target Cloud-init target", NULL},
@@ -222,6 +224,8 @@ static const char *skip_head(const char *line)
             break;
         line += strspn(line, " ");
     }
+    if (g_str_has_prefix(line, "systemd[1]: "))
+        line += strlen("systemd[1]: ");
     return line;
 }
 
@@ -259,10 +263,8 @@ static void reach(SteadStages *stages, SteadStage stage, gboolean reboot, const 
 
 static void look_for_stage(SteadStages *stages, const char *line, const char *body, gboolean whole)
 {
-    if (stages->stage < STEAD_STAGE_LOGIN && is_login_prompt(line)) {
-        reach(stages, STEAD_STAGE_LOGIN, FALSE, line);
-        return;
-    }
+    if (stages->stage < STEAD_STAGE_LOGIN && is_login_prompt(line))
+        reach(stages, STEAD_STAGE_LOGIN, FALSE, line); /* others may write behind it */
     for (gsize i = 0; i < G_N_ELEMENTS(stage_rules); i++) {
         const StageRule *rule = &stage_rules[i];
         gboolean anew = stages->stage > STEAD_STAGE_KERNEL && (rule->flags & REBOOT);

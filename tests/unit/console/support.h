@@ -77,3 +77,10 @@ static inline gboolean give_up_waiting(gpointer what)
     } while (0)
 
 #define TEST(path, function) g_test_add(path, Place, NULL, place_set_up, function, place_tear_down)
+
+/* Lets the main loop do all that it can do at once. */
+static inline void drain(void)
+{
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+}
