@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way into a guest's serial port: QEMU's character device socket. It exists only while somebody
+ * writes. Main loop only.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* What is held for a guest that does not read its serial port, in bytes. */
+#define STEAD_INPUT_MAX 65536
+/* How often a connection that broke or failed is tried again. */
+#define STEAD_INPUT_RETRY_MS 250
+
+typedef struct _SteadInput SteadInput;
+
+/* Called after `taken` further bytes were handed to the guest or, where the guest went away,
+ * dropped: there is room again. */
+typedef void (*SteadInputFunc)(gsize taken, gpointer data);
+
+/* Never fails: connects at once where it can, else as soon as the socket is there. */
+SteadInput *stead_input_new(const char *path, SteadInputFunc func, gpointer data);
+/* Gives what is pending one last chance, then drops it. May be called from within `func`. */
+void stead_input_free(SteadInput *input);
+
+/*
+ * Takes up to n bytes; fewer where the rest does not fit. -1 upon error: UNAVAILABLE when the
+ * socket cannot be reached, EXHAUSTED when not one byte fits.
+ */
+gssize stead_input_write(SteadInput *input, const void *bytes, gsize n, GError **error);
+
+/* Bytes that wait for the guest. */
+gsize stead_input_pending(const SteadInput *input);
