@@ -7,6 +7,7 @@
 #include "image/seed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
@@ -15,15 +16,28 @@
 #include "base/paths.h"
 #include "base/subprocess.h"
 
-/* The date of everything in a seed: 2020-01-01 00:00:00 UTC. */
-#define SEED_EPOCH "SOURCE_DATE_EPOCH=1577836800"
+/* The date of everything in a seed: 2020-01-01 00:00:00 UTC. xorriso takes the dates of files from
+ * the files, and its own from the environment. */
+#define SEED_EPOCH 1577836800
+
+static gboolean set_date(const char *path, GError **error)
+{
+    const struct timespec dates[2] = {{.tv_sec = SEED_EPOCH}, {.tv_sec = SEED_EPOCH}};
+    if (utimensat(AT_FDCWD, path, dates, 0) == 0)
+        return TRUE;
+    int saved = errno;
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "dating %s: %s", path,
+                g_strerror(saved));
+    return FALSE;
+}
 
 static gboolean write_one(const char *folder, const char *name, const char *text, GError **error)
 {
     if (text == NULL)
         return TRUE;
     g_autofree char *path = g_build_filename(folder, name, NULL);
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error);
+    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error) &&
+           set_date(path, error);
 }
 
 static gboolean write_files(const SteadSeedFiles *files, const char *folder, GError **error)
@@ -31,14 +45,16 @@ static gboolean write_files(const SteadSeedFiles *files, const char *folder, GEr
     return write_one(folder, "meta-data", files->meta_data, error) &&
            write_one(folder, "user-data", files->user_data, error) &&
            write_one(folder, "vendor-data", files->vendor_data, error) &&
-           write_one(folder, "network-config", files->network_config, error);
+           write_one(folder, "network-config", files->network_config, error) &&
+           set_date(folder, error);
 }
 
 static gboolean run_xorriso(const char *folder, const char *output, GError **error)
 {
     const char *const argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-V",   "cidata",
                                 "-J",      "-r",  "-o",      output,   folder, NULL};
-    static const char *const environment[] = {SEED_EPOCH, NULL};
+    static const char *const environment[] = {"SOURCE_DATE_EPOCH=" G_STRINGIFY(SEED_EPOCH),
+                                              "TZ=UTC", NULL};
     SteadRunOptions options = {.env = environment};
     return stead_run(argv, &options, NULL, NULL, error);
 }
