@@ -22,6 +22,8 @@ static const ProgramPackage packages[] = {
     {"dnsmasq", "dnsmasq-base"},
     {"libvirtd", "libvirt-daemon"},
     {"mcopy", "mtools"},
+    {"mformat", "mtools"},
+    {"mmd", "mtools"},
     {"mkfs.vfat", "dosfstools"},
     {"mke2fs", "e2fsprogs"},
     {"mmdebstrap", "mmdebstrap"},
@@ -66,6 +68,7 @@ typedef struct {
     GString *out;
     GString *err;
     GString *line;
+    GString *err_line;
     gboolean overflow;
     guint open_streams;
     gboolean exited;
@@ -78,15 +81,15 @@ typedef struct {
     char buffer[8192];
 } Reader;
 
-static void take_lines(Run *run, const char *bytes, gsize n)
+static void take_lines(SteadLineFunc func, gpointer data, GString *line, const char *bytes, gsize n)
 {
     for (gsize i = 0; i < n; i++) {
         if (bytes[i] == '\n' || bytes[i] == '\r') {
-            if (run->line->len > 0)
-                run->options->on_line(run->line->str, run->options->data);
-            g_string_truncate(run->line, 0);
-        } else if (run->line->len < sizeof((Reader *)0)->buffer) {
-            g_string_append_c(run->line, bytes[i]);
+            if (line->len > 0)
+                func(line->str, data);
+            g_string_truncate(line, 0);
+        } else if (line->len < sizeof((Reader *)0)->buffer) {
+            g_string_append_c(line, bytes[i]);
         }
     }
 }
@@ -94,11 +97,13 @@ static void take_lines(Run *run, const char *bytes, gsize n)
 static void take_bytes(Run *run, gboolean is_err, const char *bytes, gsize n)
 {
     if (is_err) {
+        if (run->options && run->options->on_error_line)
+            take_lines(run->options->on_error_line, run->options->data, run->err_line, bytes, n);
         g_string_append_len(run->err, bytes, (gssize)n);
         if (run->err->len > STEAD_SUBPROCESS_STDERR_MAX)
             g_string_erase(run->err, 0, (gssize)(run->err->len - STEAD_SUBPROCESS_STDERR_MAX));
     } else if (run->options && run->options->on_line) {
-        take_lines(run, bytes, n);
+        take_lines(run->options->on_line, run->options->data, run->line, bytes, n);
     } else if (run->out->len + n > STEAD_SUBPROCESS_STDOUT_MAX) {
         run->overflow = TRUE;
         g_subprocess_force_exit(run->process);
@@ -237,6 +242,8 @@ static void iterate(Run *run, GMainContext *context, GCancellable *cancellable)
     g_clear_pointer(&run->kill_timer, g_source_unref);
     if (run->line->len > 0)
         run->options->on_line(run->line->str, run->options->data);
+    if (run->err_line->len > 0)
+        run->options->on_error_line(run->err_line->str, run->options->data);
 }
 
 gboolean stead_run(const char *const argv[], const SteadRunOptions *options,
@@ -249,8 +256,14 @@ gboolean stead_run(const char *const argv[], const SteadRunOptions *options,
     if (process) {
         g_autoptr(GString) err = g_string_new(NULL);
         g_autoptr(GString) line = g_string_new(NULL);
+        g_autoptr(GString) err_line = g_string_new(NULL);
         g_autoptr(GString) out = g_string_new(NULL);
-        Run run = {.options = options, .process = process, .out = out, .err = err, .line = line};
+        Run run = {.options = options,
+                   .process = process,
+                   .out = out,
+                   .err = err,
+                   .line = line,
+                   .err_line = err_line};
         iterate(&run, context, cancellable);
         done = report(&run, argv[0], cancellable, error);
         if (done && output)

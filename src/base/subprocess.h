@@ -21,7 +21,8 @@ typedef struct {
         *env;              /* NULL: as the caller's; else NULL-terminated NAME=VALUE, added to it */
     const char *input;     /* NULL: /dev/null; else written to its standard input */
     SteadLineFunc on_line; /* NULL: standard output is collected instead */
-    gpointer data;         /* for on_line */
+    gpointer data;         /* for on_line and on_error_line */
+    SteadLineFunc on_error_line; /* NULL, or called for each line of standard error too */
 } SteadRunOptions;
 
 /*

@@ -49,6 +49,20 @@ static void test_lines_arrive_one_by_one(void)
     g_assert_cmpstr(lines->pdata[2], ==, "three");
 }
 
+static void test_lines_of_standard_error(void)
+{
+    const char *const argv[] = {"sh", "-c", "echo one >&2; echo apart; printf two >&2; exit 3",
+                                NULL};
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    SteadRunOptions options = {.on_error_line = collect, .data = lines};
+    g_autoptr(GError) error = NULL;
+    g_assert_false(stead_run(argv, &options, NULL, NULL, &error));
+    g_assert_cmpuint(lines->len, ==, 2);
+    g_assert_cmpstr(lines->pdata[0], ==, "one");
+    g_assert_cmpstr(lines->pdata[1], ==, "two");
+    g_assert_cmpstr(error->message, ==, "sh failed (exit code 3): one\ntwo");
+}
+
 static gboolean cancel_now(gpointer cancellable)
 {
     g_cancellable_cancel(cancellable);
@@ -88,6 +102,7 @@ int main(int argc, char **argv)
     g_test_add_func("/run/failure-says-why", test_failure_says_why);
     g_test_add_func("/run/missing-program", test_missing_program);
     g_test_add_func("/run/lines-arrive-one-by-one", test_lines_arrive_one_by_one);
+    g_test_add_func("/run/lines-of-standard-error", test_lines_of_standard_error);
     g_test_add_func("/run/cancelling-ends-the-program", test_cancelling_ends_the_program);
     g_test_add_func("/run/endless-output-is-cut-off", test_endless_output_is_cut_off);
     return g_test_run();

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An image build from end to end: check the request and the host, clear the scratch folder, run the
+ * steps of the table, clear again. All that a step makes lies in the scratch folder, except for the
+ * cache and the output, which both appear by rename only; so failure, cancelling and even a killed
+ * process leave nothing but scratch, which the next build clears.
+ *
+ * A lock on the cache folder keeps a second build of the same cache out; it goes with the process.
+ */
+#include "image/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/paths.h"
+#include "base/subprocess.h"
+#include "image/build_parts.h"
+
+/* The tree, the raw disk and the qcow2 of the largest release of the table, with room to spare. */
+#define SCRATCH_NEEDED (G_GUINT64_CONSTANT(3) << 30)
+
+typedef struct {
+    const char *stage;
+    double to; /* where the whole build stands when the step is done */
+    gboolean (*run)(SteadBuild *build, GError **error);
+} Step;
+
+static const Step steps[] = {
+    {"packages", 0.88, stead_build_rootfs},
+    {"configuration", 0.90, stead_build_configure},
+    {"file system", 0.96, stead_build_file_system},
+    {"disk", 1.0, stead_build_disk},
+};
+
+void stead_build_report(SteadBuild *build, double part)
+{
+    double fraction = build->from + (build->to - build->from) * CLAMP(part, 0, 1);
+    build->reported = MAX(build->reported, fraction);
+    if (build->progress)
+        build->progress(build->stage, build->reported, build->data);
+}
+
+/* --- The request and the host --- */
+
+static gboolean check_release(SteadBuild *build, GError **error)
+{
+    build->release = stead_build_release(build->options->release);
+    if (build->release)
+        return TRUE;
+    g_autofree char *known = g_strjoinv(", ", (char **)(gsize)stead_image_build_releases());
+    g_autofree char *hint = g_strdup_printf("What can be built: %s.", known);
+    stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint,
+                    "no image \"%s\" can be built from packages",
+                    build->options->release ? build->options->release : "");
+    return FALSE;
+}
+
+static gboolean check_programs(GError **error)
+{
+    static const char *const programs[] = {"mmdebstrap", "mke2fs", "sfdisk",  "mformat",
+                                           "mcopy",      "mmd",    "qemu-img"};
+    for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
+        if (stead_find_program(programs[i], NULL))
+            continue;
+        g_autofree char *hint =
+            g_strdup_printf("Install it: apt install %s", stead_program_package(programs[i]));
+        stead_set_error(error, STEAD_ERROR_MISSING, hint, "the program %s is not installed",
+                        programs[i]);
+        return FALSE;
+    }
+    if (g_file_test(STEAD_BUILD_KEYRING, G_FILE_TEST_EXISTS))
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_MISSING, "Install it: apt install debian-archive-keyring",
+                    "Debian's archive keyring %s is not there", STEAD_BUILD_KEYRING);
+    return FALSE;
+}
+
+static gboolean check_host(GError **error)
+{
+    struct utsname host;
+    if (uname(&host) != 0 || strcmp(host.machine, "x86_64") != 0) {
+        stead_set_error(error, STEAD_ERROR_UNSUPPORTED, NULL,
+                        "images are built on x86-64 hosts only");
+        return FALSE;
+    }
+    if (geteuid() != 0) {
+        stead_set_error(error, STEAD_ERROR_DENIED, "Run it as root or through sudo.",
+                        "building an image needs root");
+        return FALSE;
+    }
+    return check_programs(error);
+}
+
+static gboolean check_space(const char *folder, GError **error)
+{
+    struct statvfs info;
+    if (statvfs(folder, &info) != 0)
+        return TRUE; /* the steps will say what is wrong */
+    guint64 free_bytes = (guint64)info.f_bavail * info.f_frsize;
+    if (free_bytes >= SCRATCH_NEEDED)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Free some space there.",
+                    "building an image needs %d GiB of space in %s", (int)(SCRATCH_NEEDED >> 30),
+                    folder);
+    return FALSE;
+}
+
+static int lock_cache(const char *cache, GError **error)
+{
+    g_autofree char *path = g_build_filename(cache, "lock", NULL);
+    stead_autofd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "opening %s: %s", path,
+                    g_strerror(errno));
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        stead_set_error(error, STEAD_ERROR_BUSY, "Wait for it to end.",
+                        "another image build uses %s", cache);
+        return -1;
+    }
+    return stead_steal_fd(&fd);
+}
+
+/* --- The build --- */
+
+static void build_clear(SteadBuild *build)
+{
+    g_free(build->cache);
+    g_free(build->root);
+    g_free(build->disk);
+    g_free(build->uuid);
+    g_free(build->kernel);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SteadBuild, build_clear)
+
+static gboolean run_steps(SteadBuild *build, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
+        build->stage = steps[i].stage;
+        build->from = build->to;
+        build->to = steps[i].to;
+        stead_build_report(build, 0);
+        if (g_cancellable_is_cancelled(build->cancellable)) {
+            stead_set_error(error, STEAD_ERROR_CANCELLED, NULL, "the build was cancelled");
+            return FALSE;
+        }
+        if (!steps[i].run(build, error))
+            return FALSE;
+    }
+    stead_build_report(build, 1);
+    return TRUE;
+}
+
+static gboolean prepare(SteadBuild *build, GError **error)
+{
+    const SteadBuildOptions *options = build->options;
+    build->disk_size = options->disk_size ? options->disk_size : STEAD_BUILD_DISK_DEFAULT;
+    if (!check_release(build, error) ||
+        !stead_build_layout(build->disk_size, &build->layout, error) || !check_host(error))
+        return FALSE;
+    build->cache = g_build_filename(options->cache_dir, build->release->codename, NULL);
+    build->root = g_build_filename(options->work_dir, "root", NULL);
+    build->disk = g_build_filename(options->work_dir, "disk.raw", NULL);
+    build->uuid = g_uuid_string_random();
+    build->esp_id = g_random_int();
+    return stead_make_dir(build->cache, 0755, error);
+}
+
+gboolean stead_image_build(const SteadBuildOptions *options, SteadBuildProgress progress,
+                           gpointer data, GCancellable *cancellable, GError **error)
+{
+    g_auto(SteadBuild) build = {
+        .options = options, .progress = progress, .data = data, .cancellable = cancellable};
+    if (!prepare(&build, error))
+        return FALSE;
+    stead_autofd lock = lock_cache(build.cache, error);
+    if (lock < 0 || !stead_remove_tree(options->work_dir, error) ||
+        !stead_make_dir(build.root, 0755, error))
+        return FALSE;
+    gboolean done = check_space(options->work_dir, error) && run_steps(&build, error);
+    /* What cannot be removed now is removed by the next build. */
+    stead_remove_tree(options->work_dir, NULL);
+    return done;
+}
