@@ -6,7 +6,7 @@
 STEAD_HANDLER(image_list)
 {
     return stead_reply_list(request, reply, stead_engine_images(request->engine),
-                            (SteadShowFunc) stead_engine_show_image);
+                            (SteadShowFunc)stead_engine_show_image);
 }
 
 STEAD_HANDLER(image_catalogue)

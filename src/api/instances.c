@@ -46,8 +46,8 @@ STEAD_HANDLER(instance_create)
 STEAD_HANDLER(instance_show)
 {
     SteadInstance *instance = find(request, error);
-    return instance && stead_reply_json(reply, stead_engine_show_instance(request->engine, instance,
-                                                                          FALSE));
+    return instance &&
+           stead_reply_json(reply, stead_engine_show_instance(request->engine, instance, FALSE));
 }
 
 static gboolean act(SteadRequest *request, SteadReply *reply, SteadAction action, gboolean force,
@@ -132,24 +132,23 @@ STEAD_HANDLER(instance_exec)
         return FALSE;
     return stead_reply_result(request, reply,
                               stead_engine_exec(request->engine, instance->id,
-                                                (const char *const *) command, input, timeout_ms,
+                                                (const char *const *)command, input, timeout_ms,
                                                 error));
 }
 
 STEAD_HANDLER(instance_display)
 {
     SteadInstance *instance = find(request, error);
-    return instance && stead_reply_result(request, reply,
-                                          stead_engine_display(request->engine, instance->id,
-                                                               error));
+    return instance &&
+           stead_reply_result(request, reply,
+                              stead_engine_display(request->engine, instance->id, error));
 }
 
 STEAD_HANDLER(instance_stats)
 {
     SteadInstance *instance = find(request, error);
-    return instance &&
-           stead_reply_result(request, reply,
-                              stead_engine_stats(request->engine, instance->id, error));
+    return instance && stead_reply_result(request, reply,
+                                          stead_engine_stats(request->engine, instance->id, error));
 }
 
 STEAD_HANDLER(instance_resize)
@@ -160,6 +159,6 @@ STEAD_HANDLER(instance_resize)
         !stead_body_member(request, "disk", error) ||
         !stead_body_size(request, "disk", &size, error))
         return FALSE;
-    return stead_reply_job(
-        reply, stead_engine_resize_root(request->engine, instance->id, size, error));
+    return stead_reply_job(reply,
+                           stead_engine_resize_root(request->engine, instance->id, size, error));
 }

@@ -19,15 +19,13 @@ STEAD_HANDLER(job_list)
 
 STEAD_HANDLER(job_show)
 {
-    SteadJob *job =
-        stead_jobs_find(stead_engine_jobs(request->engine), request->params[0], error);
+    SteadJob *job = stead_jobs_find(stead_engine_jobs(request->engine), request->params[0], error);
     return job && stead_reply_json(reply, stead_job_to_json(job));
 }
 
 STEAD_HANDLER(job_cancel)
 {
-    SteadJob *job =
-        stead_jobs_find(stead_engine_jobs(request->engine), request->params[0], error);
+    SteadJob *job = stead_jobs_find(stead_engine_jobs(request->engine), request->params[0], error);
     if (job == NULL)
         return FALSE;
     stead_job_cancel(job);

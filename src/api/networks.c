@@ -6,7 +6,7 @@
 STEAD_HANDLER(network_list)
 {
     return stead_reply_list(request, reply, stead_engine_networks(request->engine),
-                            (SteadShowFunc) stead_engine_show_network);
+                            (SteadShowFunc)stead_engine_show_network);
 }
 
 STEAD_HANDLER(network_create)
@@ -20,8 +20,8 @@ STEAD_HANDLER(network_create)
                                     : stead_network_spec_parse("{}", -1, "request", error);
     if (spec == NULL)
         return FALSE;
-    return stead_reply_job(
-        reply, stead_engine_create_network(request->engine, name, spec, NULL, error));
+    return stead_reply_job(reply,
+                           stead_engine_create_network(request->engine, name, spec, NULL, error));
 }
 
 STEAD_HANDLER(network_show)
@@ -32,6 +32,6 @@ STEAD_HANDLER(network_show)
 
 STEAD_HANDLER(network_remove)
 {
-    return stead_reply_job(
-        reply, stead_engine_remove_network(request->engine, request->params[0], error));
+    return stead_reply_job(reply,
+                           stead_engine_remove_network(request->engine, request->params[0], error));
 }

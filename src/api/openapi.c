@@ -18,8 +18,9 @@ static const struct {
 } answers[] = {
     {"Host", "name version api host root pid uptime-ms instances resident"},
     {"Check", "id title status found why mend"},
-    {"InstanceSummary", "id name project kind state ready stage image cpus memory addresses created "
-                        "started accel error restart-needed"},
+    {"InstanceSummary",
+     "id name project kind state ready stage image cpus memory addresses created "
+     "started accel error restart-needed"},
     {"Instance", "id name project kind kind-reason spec image-digest disks nics state want-running "
                  "ready restart-needed stage addresses accel error restarts created started domain "
                  "networks uptime-ms job"},
@@ -163,7 +164,7 @@ static void add_error_schema(JsonObject *schemas)
     JsonObject *code = member_object(properties, "code");
     JsonArray *names = json_array_new();
     for (int i = 0; i < STEAD_N_ERRORS; i++)
-        json_array_add_string_element(names, stead_error_code_name((SteadErrorCode) i));
+        json_array_add_string_element(names, stead_error_code_name((SteadErrorCode)i));
     json_object_set_array_member(code, "enum", names);
     json_object_set_string_member(member_object(properties, "message"), "type", "string");
     json_object_set_string_member(member_object(properties, "hint"), "type", "string");

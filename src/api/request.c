@@ -51,12 +51,8 @@ static void set_json(SoupServerMessage *message, guint status, JsonNode *json)
 
 void stead_reply_error(SoupServerMessage *message, const GError *error)
 {
-    SteadErrorCode code = stead_error_code(error);
-    g_autofree char *clean = g_utf8_make_valid(error->message, -1);
-    g_autoptr(JsonNode) node =
-        stead_event_data("code", stead_error_code_name(code), "message", clean, "hint",
-                         stead_error_hint(error), NULL);
-    set_json(message, stead_error_http_status(code), node);
+    g_autoptr(JsonNode) node = stead_error_to_json(error);
+    set_json(message, stead_error_http_status(stead_error_code(error)), node);
 }
 
 /* An answer that waits for a job. Freed by the job's end, which always comes. */
@@ -160,12 +156,12 @@ gboolean stead_body_uint(const SteadRequest *request, const char *name, guint64 
     if (node == NULL)
         return TRUE;
     gboolean is_int = JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
-    if (!is_int || json_node_get_int(node) < 0 || (guint64) json_node_get_int(node) > max) {
+    if (!is_int || json_node_get_int(node) < 0 || (guint64)json_node_get_int(node) > max) {
         g_autofree char *expected =
             g_strdup_printf("a whole number from 0 to %" G_GUINT64_FORMAT, max);
         return fail(error, name, expected);
     }
-    *value = (guint64) json_node_get_int(node);
+    *value = (guint64)json_node_get_int(node);
     return TRUE;
 }
 
@@ -190,17 +186,16 @@ gboolean stead_body_only(const SteadRequest *request, GError **error, ...)
     va_list args;
     va_start(args, error);
     for (const char *name; (name = va_arg(args, const char *)) != NULL;)
-        g_ptr_array_add(known, (gpointer) (gsize) name);
+        g_ptr_array_add(known, (gpointer)(gsize)name);
     va_end(args);
     g_autoptr(GList) members = json_object_get_members(json_node_get_object(request->body));
     for (GList *link = members; link; link = link->next) {
         if (g_ptr_array_find_with_equal_func(known, link->data, g_str_equal, NULL))
             continue;
-        const char *nearest =
-            stead_near(link->data, (const char *const *) known->pdata, known->len);
+        const char *nearest = stead_near(link->data, (const char *const *)known->pdata, known->len);
         g_autofree char *hint = nearest ? g_strdup_printf("Did you mean '%s'?", nearest) : NULL;
-        stead_set_error(error, STEAD_ERROR_INVALID, hint, "the request has an unknown member '%.64s'",
-                        (const char *) link->data);
+        stead_set_error(error, STEAD_ERROR_INVALID, hint,
+                        "the request has an unknown member '%.64s'", (const char *)link->data);
         return FALSE;
     }
     return TRUE;

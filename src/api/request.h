@@ -21,8 +21,8 @@ typedef struct {
     SteadEngine *engine;
     SoupServer *server;
     SoupServerMessage *message;
-    GHashTable *query; /* may be NULL */
-    JsonNode *body;    /* an object; NULL when none was sent */
+    GHashTable *query;                  /* may be NULL */
+    JsonNode *body;                     /* an object; NULL when none was sent */
     char *params[STEAD_API_MAX_PARAMS]; /* what the path's {...} stand for, decoded */
 } SteadRequest;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of routes: what the API is. Dispatch, the OpenAPI description and the tests all read it.
+ * The table of routes: what the API is. Dispatch, the OpenAPI description and the tests all read
+ * it.
  */
 #pragma once
 

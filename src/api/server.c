@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/console_socket.h"
+#include "api/console_route.h"
 #include "api/routes.h"
 #include "base/error.h"
 
@@ -48,8 +48,8 @@ static gboolean read_body(SoupServerMessage *message, JsonNode **node, GError **
         return TRUE;
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) parse_error = NULL;
-    if (!g_utf8_validate(text, (gssize) length, NULL) ||
-        !json_parser_load_from_data(parser, text, (gssize) length, &parse_error)) {
+    if (!g_utf8_validate(text, (gssize)length, NULL) ||
+        !json_parser_load_from_data(parser, text, (gssize)length, &parse_error)) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request is not JSON: %s",
                         parse_error ? parse_error->message : "it is not UTF-8");
         return FALSE;
@@ -98,9 +98,8 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
 
 static void refuse_size(SoupServerMessage *message)
 {
-    g_autoptr(GError) error =
-        stead_error_new(STEAD_ERROR_INVALID, NULL, "the request is larger than %d bytes",
-                        STEAD_API_MAX_BODY);
+    g_autoptr(GError) error = stead_error_new(
+        STEAD_ERROR_INVALID, NULL, "the request is larger than %d bytes", STEAD_API_MAX_BODY);
     stead_reply_error(message, error);
     soup_server_message_set_status(message, SOUP_STATUS_REQUEST_ENTITY_TOO_LARGE, NULL);
     soup_message_headers_append(soup_server_message_get_response_headers(message), "Connection",
@@ -139,7 +138,7 @@ static void on_websocket(SoupServer *soup, SoupServerMessage *message, const cha
 static GSocket *take_passed_socket(GError **error)
 {
     const char *pid = g_getenv("LISTEN_PID"), *fds = g_getenv("LISTEN_FDS");
-    if (pid == NULL || fds == NULL || g_ascii_strtoull(pid, NULL, 10) != (guint64) getpid() ||
+    if (pid == NULL || fds == NULL || g_ascii_strtoull(pid, NULL, 10) != (guint64)getpid() ||
         g_ascii_strtoull(fds, NULL, 10) < 1)
         return NULL;
     return g_socket_new_from_fd(LISTEN_FD, error);
@@ -148,11 +147,11 @@ static GSocket *take_passed_socket(GError **error)
 static gboolean set_permissions(const char *path, GError **error)
 {
     const struct group *group = getgrnam(GROUP);
-    if (group && chown(path, (uid_t) -1, group->gr_gid) != 0)
+    if (group && chown(path, (uid_t)-1, group->gr_gid) != 0)
         g_warning("%s cannot be given to the group %s: %s", path, GROUP, g_strerror(errno));
     if (g_chmod(path, group ? 0660 : 0600) == 0)
         return TRUE;
-    g_set_error(error, G_IO_ERROR, (int) g_io_error_from_errno(errno), "setting the mode of %s: %s",
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "setting the mode of %s: %s",
                 path, g_strerror(errno));
     return FALSE;
 }

@@ -16,8 +16,8 @@ STEAD_HANDLER(snapshot_list)
     SteadInstance *instance = stead_engine_instance(request->engine, request->params[0], error);
     if (instance == NULL)
         return FALSE;
-    return stead_reply_list(request, reply,
-                            stead_engine_snapshots(request->engine, instance->id), show);
+    return stead_reply_list(request, reply, stead_engine_snapshots(request->engine, instance->id),
+                            show);
 }
 
 STEAD_HANDLER(snapshot_create)
@@ -37,9 +37,8 @@ STEAD_HANDLER(snapshot_create)
 STEAD_HANDLER(snapshot_restore)
 {
     SteadInstance *instance = stead_engine_instance(request->engine, request->params[0], error);
-    return instance &&
-           stead_reply_job(reply, stead_engine_restore(request->engine, instance->id,
-                                                       request->params[1], error));
+    return instance && stead_reply_job(reply, stead_engine_restore(request->engine, instance->id,
+                                                                   request->params[1], error));
 }
 
 STEAD_HANDLER(snapshot_remove)

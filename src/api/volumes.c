@@ -6,7 +6,7 @@
 STEAD_HANDLER(volume_list)
 {
     return stead_reply_list(request, reply, stead_engine_volumes(request->engine),
-                            (SteadShowFunc) stead_engine_show_volume);
+                            (SteadShowFunc)stead_engine_show_volume);
 }
 
 STEAD_HANDLER(volume_create)
@@ -20,8 +20,8 @@ STEAD_HANDLER(volume_create)
     SteadVolumeSpec *spec = stead_volume_spec_from_json(member, error);
     if (spec == NULL)
         return FALSE;
-    return stead_reply_job(
-        reply, stead_engine_create_volume(request->engine, name, spec, NULL, error));
+    return stead_reply_job(reply,
+                           stead_engine_create_volume(request->engine, name, spec, NULL, error));
 }
 
 STEAD_HANDLER(volume_show)
@@ -32,8 +32,8 @@ STEAD_HANDLER(volume_show)
 
 STEAD_HANDLER(volume_remove)
 {
-    return stead_reply_job(
-        reply, stead_engine_remove_volume(request->engine, request->params[0], error));
+    return stead_reply_job(reply,
+                           stead_engine_remove_volume(request->engine, request->params[0], error));
 }
 
 STEAD_HANDLER(volume_resize)
@@ -42,8 +42,8 @@ STEAD_HANDLER(volume_resize)
     return stead_body_only(request, error, "size", NULL) &&
            stead_body_member(request, "size", error) &&
            stead_body_size(request, "size", &size, error) &&
-           stead_reply_job(reply, stead_engine_resize_volume(request->engine, request->params[0],
-                                                             size, error));
+           stead_reply_job(
+               reply, stead_engine_resize_volume(request->engine, request->params[0], size, error));
 }
 
 STEAD_HANDLER(volume_attach)
@@ -62,7 +62,6 @@ STEAD_HANDLER(volume_attach)
 STEAD_HANDLER(volume_detach)
 {
     SteadInstance *instance = stead_engine_instance(request->engine, request->params[0], error);
-    return instance &&
-           stead_reply_job(reply, stead_engine_detach(request->engine, instance->id,
-                                                      request->params[1], error));
+    return instance && stead_reply_job(reply, stead_engine_detach(request->engine, instance->id,
+                                                                  request->params[1], error));
 }

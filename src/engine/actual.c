@@ -44,8 +44,8 @@ static void restart_later(SteadEngine *engine, SteadInstance *instance, gint64 r
 static gboolean policy_restarts(const SteadInstance *instance, gboolean failed)
 {
     SteadRestart policy = instance->spec->restart;
-    return instance->want_running && (policy == STEAD_RESTART_ALWAYS ||
-                                      (policy == STEAD_RESTART_ON_FAILURE && failed));
+    return instance->want_running &&
+           (policy == STEAD_RESTART_ALWAYS || (policy == STEAD_RESTART_ON_FAILURE && failed));
 }
 
 static void on_end(SteadEngine *engine, SteadInstance *instance, gboolean failed)

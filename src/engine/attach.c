@@ -134,11 +134,11 @@ static gboolean begin_detach(gpointer data, GError **error)
 static void drop_disk(SteadInstance *instance, const SteadVolume *volume)
 {
     for (guint i = instance->disks->len; i-- > 0;)
-        if (g_strcmp0(((SteadDiskRecord *) instance->disks->pdata[i])->volume, volume->id) == 0)
+        if (g_strcmp0(((SteadDiskRecord *)instance->disks->pdata[i])->volume, volume->id) == 0)
             g_ptr_array_remove_index(instance->disks, i);
     for (guint i = instance->spec->disks->len; i-- > 0;)
-        if (g_strcmp0(((SteadDiskSpec *) instance->spec->disks->pdata[i])->volume,
-                      volume->name) == 0)
+        if (g_strcmp0(((SteadDiskSpec *)instance->spec->disks->pdata[i])->volume, volume->name) ==
+            0)
             g_ptr_array_remove_index(instance->spec->disks, i);
 }
 
@@ -164,8 +164,7 @@ static gboolean detach_body(SteadJob *job, gpointer data, GError **error)
     gboolean begun = stead_job_sync(job, begin_detach, &detach, error);
     g_autofree char *path = detach.path;
     return begun &&
-           (!detach.running ||
-            stead_runtime_detach_disk(op->engine->vm, op->id, path, error)) &&
+           (!detach.running || stead_runtime_detach_disk(op->engine->vm, op->id, path, error)) &&
            stead_job_sync(job, finish_detach, op, error);
 }
 

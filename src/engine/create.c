@@ -12,6 +12,7 @@
 #include "net/network.h"
 #include "net/reservations.h"
 #include "storage/disk.h"
+#include "storage/disk_name.h"
 #include "image/seed.h"
 
 /* Seeds are small; what they name lives as long as the struct. */
@@ -85,8 +86,8 @@ static gboolean uses_default(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(create->engine, create->id, error);
     gboolean used = FALSE;
     for (guint i = 0; instance && i < instance->spec->networks->len; i++)
-        used |= g_str_equal(((SteadNicSpec *) instance->spec->networks->pdata[i])->network,
-                            "default");
+        used |=
+            g_str_equal(((SteadNicSpec *)instance->spec->networks->pdata[i])->network, "default");
     return used;
 }
 
@@ -118,7 +119,7 @@ static gboolean choose_address(Create *create, SteadInstance *instance, const St
         return FALSE;
     g_auto(GStrv) taken = addresses_taken(create->engine, instance, network->name);
     if (spec->address) {
-        if (g_strv_contains((const char *const *) taken, spec->address)) {
+        if (g_strv_contains((const char *const *)taken, spec->address)) {
             stead_set_error(error, STEAD_ERROR_CONFLICT, "Choose another address.",
                             "the address %s of network '%s' is taken", spec->address,
                             network->name);
@@ -142,7 +143,7 @@ static gboolean assign_nics(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(engine, create->id, error);
     if (instance == NULL)
         return FALSE;
-    create->networks = g_ptr_array_new_with_free_func((GDestroyNotify) stead_network_free);
+    create->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
     gboolean assigned = instance->nics->len > 0; /* by an attempt that was cut off */
     for (guint i = 0; i < instance->spec->networks->len; i++) {
         const SteadNicSpec *spec = instance->spec->networks->pdata[i];
@@ -232,7 +233,7 @@ static gboolean claim_volumes(gpointer data, GError **error)
     Create *create = data;
     SteadEngine *engine = create->engine;
     const SteadInstanceSpec *spec = create->instance->spec;
-    create->volumes = g_ptr_array_new_with_free_func((GDestroyNotify) stead_volume_free);
+    create->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)stead_volume_free);
     for (guint i = 0; i < spec->disks->len; i++) {
         const SteadDiskSpec *wanted = spec->disks->pdata[i];
         SteadVolume *volume = NULL;
@@ -256,9 +257,9 @@ static gboolean make_disks(Create *create, GError **error)
     for (guint i = 0; i < instance->spec->disks->len; i++) {
         const SteadDiskSpec *wanted = instance->spec->disks->pdata[i];
         const SteadVolume *volume = create->volumes->pdata[i];
-        g_autofree char *stem = stead_disk_stem(volume ? volume->name : instance->name,
-                                                volume ? volume->id : instance->id,
-                                                volume ? 0 : i + 1);
+        g_autofree char *stem =
+            stead_disk_stem(volume ? volume->name : instance->name,
+                            volume ? volume->id : instance->id, volume ? 0 : i + 1);
         SteadDiskPlace place = {volume ? volume->spec->pool : wanted->pool, stem};
         g_autoptr(SteadDisk) disk =
             stead_disk_make(engine->libvirt, engine->paths, place,
@@ -281,7 +282,7 @@ static gboolean write_seed(Create *create, GError **error)
     g_autofree char *path = g_build_filename(dir, "seed.iso", NULL);
     g_autofree SteadSeedNic *nics = g_new0(SteadSeedNic, MAX(1, instance->nics->len));
     for (guint i = 0; i < instance->nics->len; i++)
-        nics[i].mac = ((SteadNicRecord *) instance->nics->pdata[i])->mac;
+        nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
     SteadSeedOptions options = {
         .instance_id = instance->id,
         .hostname = instance->spec->hostname ? instance->spec->hostname : instance->name,
@@ -313,7 +314,7 @@ static gboolean resolve(gpointer data, GError **error)
     SteadOp *op = data;
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     op->extra = instance ? stead_engine_machine(op->engine, instance, error) : NULL;
-    op->free_extra = (GDestroyNotify) stead_machine_free;
+    op->free_extra = (GDestroyNotify)stead_machine_free;
     return op->extra != NULL;
 }
 
@@ -324,7 +325,7 @@ static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
            make_disks(&create, error) && write_seed(&create, error) &&
            stead_job_sync(job, finish_create, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&
-           stead_make_dir(((SteadMachine *) op->extra)->run_dir, 0711, error) &&
+           stead_make_dir(((SteadMachine *)op->extra)->run_dir, 0711, error) &&
            stead_runtime_prepare(op->engine->vm, op->extra, error);
 }
 
@@ -370,7 +371,8 @@ static void choose_kind(SteadInstance *instance)
 {
     gboolean asked = instance->spec->kind != STEAD_KIND_AUTO;
     instance->kind = STEAD_KIND_VM;
-    instance->kind_reason = g_strdup(asked ? "asked for" : "the image is a disk with a system of its own");
+    instance->kind_reason =
+        g_strdup(asked ? "asked for" : "the image is a disk with a system of its own");
 }
 
 SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstanceSpec *spec,
@@ -379,8 +381,8 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     g_autoptr(SteadInstance) instance = g_new0(SteadInstance, 1);
     instance->spec = spec;
     instance->spec->count = 1;
-    instance->disks = g_ptr_array_new_with_free_func((GDestroyNotify) stead_disk_record_free);
-    instance->nics = g_ptr_array_new_with_free_func((GDestroyNotify) stead_nic_record_free);
+    instance->disks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_disk_record_free);
+    instance->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
     if (!stead_name_check("instance", name, error))
         return NULL;
     if (spec->image == NULL || spec->user_data_file) {

@@ -37,6 +37,8 @@ JsonNode *stead_engine_describe(SteadEngine *engine);
 /* ---- instances ---- */
 
 SteadInstance *stead_engine_instance(SteadEngine *engine, const char *name_or_id, GError **error);
+/* Running or paused; NULL is neither. */
+gboolean stead_instance_is_up(const SteadInstance *instance);
 /* In the order of names; `project` NULL for all. The array is owned by the caller. */
 GPtrArray *stead_engine_instances(SteadEngine *engine, const char *project);
 /* The short form is for lists. */

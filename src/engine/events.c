@@ -6,6 +6,8 @@
  */
 #include "engine/events.h"
 
+#include "base/error.h"
+
 #define FLUSH_AFTER_MS 200
 /* More passing events than this between two runs of the daemon's store are not told apart. */
 #define RESTART_GAP 1000000
@@ -217,4 +219,11 @@ JsonNode *stead_event_data(const char *name, ...)
     JsonNode *node = json_node_new(JSON_NODE_OBJECT);
     json_node_take_object(node, object);
     return node;
+}
+
+JsonNode *stead_error_to_json(const GError *error)
+{
+    g_autofree char *message = g_utf8_make_valid(error->message, -1);
+    return stead_event_data("code", stead_error_code_name(stead_error_code(error)), "message",
+                            message, "hint", stead_error_hint(error), NULL);
 }

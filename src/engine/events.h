@@ -45,3 +45,6 @@ guint64 stead_events_last(const SteadEvents *events);
 
 /* A small object of name and string pairs, ended by NULL; a NULL value is left out. */
 JsonNode *stead_event_data(const char *name, ...) G_GNUC_NULL_TERMINATED;
+
+/* The API's error object: {"code", "message", "hint"}. Owned by the caller. */
+JsonNode *stead_error_to_json(const GError *error);

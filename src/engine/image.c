@@ -99,7 +99,7 @@ static gboolean keep_image(SteadOp *op, SteadJob *job, SteadImage *image, GError
         return FALSE;
     g_autofree char *digest = g_strdup(image->digest);
     op->extra = image;
-    op->free_extra = (GDestroyNotify) stead_image_free;
+    op->free_extra = (GDestroyNotify)stead_image_free;
     stead_job_set_result(job, stead_event_data("image", image->name, "digest", digest, NULL));
     gboolean kept = stead_job_sync(job, keep, op, error);
     stead_image_store_settle(op->engine->image_store, digest);
@@ -114,15 +114,13 @@ static gboolean pull_body(SteadJob *job, gpointer data, GError **error)
         catalogue ? stead_catalogue_find(catalogue, op->name, error) : NULL;
     if (entry == NULL)
         return FALSE;
-    SteadImage *image =
-        stead_image_pull(op->engine->image_store, entry, stead_job_progress, job,
-                         stead_job_cancellable(job), error);
+    SteadImage *image = stead_image_pull(op->engine->image_store, entry, stead_job_progress, job,
+                                         stead_job_cancellable(job), error);
     if (image == NULL && error && stead_error_code(*error) == STEAD_ERROR_UNAVAILABLE &&
         stead_image_build_known(op->name)) {
         g_autofree char *message = g_strdup((*error)->message);
-        g_autofree char *hint =
-            g_strdup_printf("Without a route to it, build one from packages: stead image build %s",
-                            op->name);
+        g_autofree char *hint = g_strdup_printf(
+            "Without a route to it, build one from packages: stead image build %s", op->name);
         g_clear_error(error);
         stead_set_error(error, STEAD_ERROR_UNAVAILABLE, hint, "%s", message);
     }
@@ -249,7 +247,7 @@ static GHashTable *digests_in_use(SteadEngine *engine, const SteadImage *except)
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     for (guint i = 0; i < images->len; i++)
         if (images->pdata[i] != except)
-            g_hash_table_add(digests, g_strdup(((SteadImage *) images->pdata[i])->digest));
+            g_hash_table_add(digests, g_strdup(((SteadImage *)images->pdata[i])->digest));
     for (guint i = 0; i < instances->len; i++) {
         const SteadInstance *instance = instances->pdata[i];
         if (instance->image_digest)

@@ -371,16 +371,6 @@ const GError *stead_job_error(const SteadJob *job)
     return job->error;
 }
 
-static void add_error(JsonObject *object, const GError *error)
-{
-    JsonObject *shown = json_object_new();
-    json_object_set_string_member(shown, "code", stead_error_code_name(stead_error_code(error)));
-    json_object_set_string_member(shown, "message", error->message);
-    if (stead_error_hint(error))
-        json_object_set_string_member(shown, "hint", stead_error_hint(error));
-    json_object_set_object_member(object, "error", shown);
-}
-
 JsonNode *stead_job_to_json(SteadJob *job)
 {
     JsonObject *object = json_object_new();
@@ -392,7 +382,7 @@ JsonNode *stead_job_to_json(SteadJob *job)
     if (job->finished)
         json_object_set_int_member(object, "finished", job->finished);
     if (job->error)
-        add_error(object, job->error);
+        json_object_set_member(object, "error", stead_error_to_json(job->error));
     g_mutex_lock(&job->mutex);
     if (job->stage)
         json_object_set_string_member(object, "stage", job->stage);

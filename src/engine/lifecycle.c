@@ -37,8 +37,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Start, start_clear)
 
 static void copy_networks(Start *start, const SteadInstance *instance)
 {
-    start->networks = g_ptr_array_new_with_free_func((GDestroyNotify) stead_network_free);
-    start->nics = g_ptr_array_new_with_free_func((GDestroyNotify) stead_nic_record_free);
+    start->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
+    start->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
     for (guint i = 0; i < instance->nics->len; i++) {
         const SteadNicRecord *nic = instance->nics->pdata[i];
         const SteadNetwork *network = stead_table_by_name(start->engine->networks, nic->network);
@@ -187,6 +187,41 @@ static gboolean start_body(SteadJob *job, gpointer data, GError **error)
     return stead_engine_start_in_job(op->engine, job, op->id, error);
 }
 
+/* ---- ports of an adopted instance ---- */
+
+typedef struct {
+    SteadOp *op;
+    SteadInstance *instance; /* a copy */
+} Ports;
+
+static gboolean copy_instance(gpointer data, GError **error)
+{
+    Ports *ports = data;
+    SteadInstance *instance = stead_engine_expect(ports->op->engine, ports->op->id, error);
+    ports->instance = instance ? stead_instance_copy(instance) : NULL;
+    return instance != NULL;
+}
+
+static gboolean ports_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    Ports ports = {op, NULL};
+    if (!stead_job_sync(job, copy_instance, &ports, error))
+        return FALSE;
+    g_autoptr(SteadInstance) instance = ports.instance;
+    g_autofree char *run_dir = stead_engine_instance_run_dir(op->engine, op->id);
+    const char *address = NULL;
+    for (guint i = 0; address == NULL && i < instance->nics->len; i++)
+        address = ((SteadNicRecord *)instance->nics->pdata[i])->address;
+    return address == NULL || stead_ports_publish(run_dir, instance->spec->ports, address, error);
+}
+
+void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance)
+{
+    stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
+                           stead_op_new(engine, instance->id, instance->name), NULL);
+}
+
 /* ---- stop ---- */
 
 static gboolean begin_stop(gpointer data, GError **error)
@@ -278,8 +313,8 @@ static gboolean finish_pause(gpointer data, GError **error)
     SteadOp *op = data;
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     SteadState to = op->flag ? STEAD_STATE_PAUSED : STEAD_STATE_RUNNING;
-    return instance && (instance->state == to ||
-                        stead_engine_set_state(op->engine, instance, to, NULL, error));
+    return instance &&
+           (instance->state == to || stead_engine_set_state(op->engine, instance, to, NULL, error));
 }
 
 static gboolean pause_body(SteadJob *job, gpointer data, GError **error)
@@ -326,7 +361,7 @@ static gboolean begin_remove(gpointer data, GError **error)
         return FALSE;
     removal->name = g_strdup(instance->name);
     removal->pool = g_strdup(instance->spec->pool);
-    removal->networks = g_ptr_array_new_with_free_func((GDestroyNotify) stead_network_free);
+    removal->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
     removal->macs = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < instance->nics->len; i++) {
         const SteadNicRecord *nic = instance->nics->pdata[i];
@@ -363,8 +398,8 @@ static gboolean finish_remove(gpointer data, GError **error)
     g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, removal->id);
     gboolean removed = TRUE;
     for (guint i = 0; removed && i < snapshots->len; i++)
-        removed = stead_table_remove(engine->snapshots,
-                                     ((SteadSnapshot *) snapshots->pdata[i])->id, error);
+        removed = stead_table_remove(engine->snapshots, ((SteadSnapshot *)snapshots->pdata[i])->id,
+                                     error);
     release_volumes(engine, removal->id);
     if (!removed || !stead_table_remove(engine->instances, removal->id, error)) {
         stead_store_rollback(engine->store);
@@ -434,13 +469,13 @@ static gboolean check_action(const SteadInstance *instance, SteadAction action, 
         g_autofree char *hint = g_strdup_printf(
             "Stop it first, or remove it as it is: stead rm --force %s", instance->name);
         stead_set_error(error, STEAD_ERROR_STATE, hint, "%s is %s", instance->name,
-                        stead_name_of(&stead_state_names, (int) instance->state));
+                        stead_name_of(&stead_state_names, (int)instance->state));
         return FALSE;
     }
     if (actions[action].from & (1u << instance->state))
         return TRUE;
     stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s is %s, and cannot %s", instance->name,
-                    stead_name_of(&stead_state_names, (int) instance->state),
+                    stead_name_of(&stead_state_names, (int)instance->state),
                     actions[action].refusal);
     return FALSE;
 }

@@ -89,7 +89,7 @@ static gboolean forget(gpointer data, GError **error)
 static gboolean make_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    op->free_extra = (GDestroyNotify) stead_network_free;
+    op->free_extra = (GDestroyNotify)stead_network_free;
     if (!stead_job_sync(job, copy_network, op, error))
         return FALSE;
     stead_job_progress("making the network", -1, job);
@@ -166,7 +166,7 @@ static gboolean finish_remove(gpointer data, GError **error)
 static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    op->free_extra = (GDestroyNotify) stead_network_free;
+    op->free_extra = (GDestroyNotify)stead_network_free;
     return stead_job_sync(job, check_unused, op, error) &&
            stead_job_sync(job, copy_network, op, error) &&
            stead_network_remove(op->engine->libvirt, op->extra, error) &&

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Readiness: `ready` is a condition on `running`, which the spec's rule describes: the agent
- * answers, cloud-init is done, a port accepts, a console line was seen. The console's part is found in
- * watch.c; the rest is asked for once a second by a few threads, so that a guest that hangs costs
- * no more than one of them for a moment.
+ * answers, cloud-init is done, a port accepts, a console line was seen. The console's part is found
+ * in watch.c; the rest is asked for once a second by a few threads, so that a guest that hangs
+ * costs no more than one of them for a moment.
  */
 #include "base/error.h"
 #include "engine/state.h"
@@ -38,15 +38,15 @@ static gboolean port_accepts(const char *address, guint port)
     g_socket_client_set_timeout(client, PORT_TIMEOUT_S);
     g_socket_client_set_enable_proxy(client, FALSE);
     g_autoptr(GSocketConnection) connection =
-        g_socket_client_connect_to_host(client, address, (guint16) port, NULL, NULL);
+        g_socket_client_connect_to_host(client, address, (guint16)port, NULL, NULL);
     return connection != NULL;
 }
 
 static gboolean cloud_init_done(const Probe *probe)
 {
     static const char *const command[] = {"test", "-e", CLOUD_INIT_RESULT, NULL};
-    g_autoptr(SteadExecResult) result = stead_runtime_exec(
-        probe->runtime, probe->id, command, NULL, CLOUD_INIT_TIMEOUT_MS, NULL, NULL);
+    g_autoptr(SteadExecResult) result = stead_runtime_exec(probe->runtime, probe->id, command, NULL,
+                                                           CLOUD_INIT_TIMEOUT_MS, NULL, NULL);
     return result && result->exit_code == 0;
 }
 

@@ -14,14 +14,14 @@ static SteadSnapshot *find(SteadEngine *engine, const char *instance_id, const c
 {
     g_autoptr(GPtrArray) list = stead_engine_snapshots(engine, instance_id);
     for (guint i = 0; i < list->len; i++)
-        if (g_str_equal(((SteadSnapshot *) list->pdata[i])->name, name))
+        if (g_str_equal(((SteadSnapshot *)list->pdata[i])->name, name))
             return list->pdata[i];
     return NULL;
 }
 
 static int compare_created(gconstpointer a, gconstpointer b)
 {
-    gint64 x = (*(SteadSnapshot **) a)->created, y = (*(SteadSnapshot **) b)->created;
+    gint64 x = (*(SteadSnapshot **)a)->created, y = (*(SteadSnapshot **)b)->created;
     return (x > y) - (x < y);
 }
 
@@ -29,7 +29,7 @@ GPtrArray *stead_engine_snapshots(SteadEngine *engine, const char *instance_id)
 {
     GPtrArray *list = stead_table_list(engine->snapshots);
     for (guint i = list->len; i-- > 0;)
-        if (!g_str_equal(((SteadSnapshot *) list->pdata[i])->instance, instance_id))
+        if (!g_str_equal(((SteadSnapshot *)list->pdata[i])->instance, instance_id))
             g_ptr_array_remove_index(list, i);
     g_ptr_array_sort(list, compare_created);
     return list;
@@ -80,7 +80,7 @@ static gboolean write_disks(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     for (guint i = 0; work->disks[i] && i < instance->disks->len; i++)
-        stead_set_string(&((SteadDiskRecord *) instance->disks->pdata[i])->path, work->disks[i]);
+        stead_set_string(&((SteadDiskRecord *)instance->disks->pdata[i])->path, work->disks[i]);
     return stead_table_save(work->op->engine->instances, instance, error);
 }
 
@@ -144,10 +144,9 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     stead_job_progress("taking the snapshot", -1, job);
     work.layers =
-        stead_runtime_snapshot(op->engine->vm, work.machine, op->name, op->flag,
-                               stead_job_progress, job, stead_job_cancellable(job), error);
-    if (work.layers && sync_disks(&work, job, error) &&
-        stead_job_sync(job, complete, &work, error))
+        stead_runtime_snapshot(op->engine->vm, work.machine, op->name, op->flag, stead_job_progress,
+                               job, stead_job_cancellable(job), error);
+    if (work.layers && sync_disks(&work, job, error) && stead_job_sync(job, complete, &work, error))
         return TRUE;
     undo(&work, job);
     return FALSE;
@@ -190,7 +189,7 @@ SteadJob *stead_engine_snapshot(SteadEngine *engine, const char *instance_id, co
     snapshot->spec = stead_instance_spec_copy(instance->spec);
     snapshot->created = g_get_real_time();
     if (list->len > 0)
-        snapshot->parent = g_strdup(((SteadSnapshot *) list->pdata[list->len - 1])->name);
+        snapshot->parent = g_strdup(((SteadSnapshot *)list->pdata[list->len - 1])->name);
     if (!stead_table_add(engine->snapshots, snapshot, error)) {
         stead_snapshot_free(snapshot);
         return NULL;
@@ -235,7 +234,7 @@ static gboolean finish_restore(gpointer data, GError **error)
         return FALSE;
     stead_events_emit(engine->events, "snapshot.restored", instance->name,
                       stead_event_data("snapshot", work->snapshot_name, "from",
-                                       stead_name_of(&stead_state_names, (int) from), NULL));
+                                       stead_name_of(&stead_state_names, (int)from), NULL));
     if (running)
         stead_engine_watch(engine, instance, TRUE);
     stead_engine_changed(engine);
@@ -273,8 +272,8 @@ static SteadSnapshot *find_complete(SteadEngine *engine, const SteadInstance *in
 {
     SteadSnapshot *snapshot = find(engine, instance->id, name);
     if (snapshot == NULL) {
-        g_autofree char *hint = g_strdup_printf("'stead snapshot ls %s' shows them.",
-                                                instance->name);
+        g_autofree char *hint =
+            g_strdup_printf("'stead snapshot ls %s' shows them.", instance->name);
         stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint, "%s has no snapshot '%.64s'",
                         instance->name, name);
     } else if (!snapshot->complete) {
@@ -288,11 +287,10 @@ SteadJob *stead_engine_restore(SteadEngine *engine, const char *instance_id, con
                                GError **error)
 {
     SteadInstance *instance = stead_engine_expect(engine, instance_id, error);
-    SteadSnapshot *snapshot =
-        instance ? find_complete(engine, instance, name, error) : NULL;
-    return snapshot ? submit(engine, instance, snapshot, "snapshot.restore", restore_body, FALSE,
-                             error)
-                    : NULL;
+    SteadSnapshot *snapshot = instance ? find_complete(engine, instance, name, error) : NULL;
+    return snapshot
+               ? submit(engine, instance, snapshot, "snapshot.restore", restore_body, FALSE, error)
+               : NULL;
 }
 
 /* ---- remove ---- */
@@ -334,16 +332,15 @@ SteadJob *stead_engine_remove_snapshot(SteadEngine *engine, const char *instance
     SteadSnapshot *snapshot = instance ? find(engine, instance->id, name) : NULL;
     if (instance && snapshot == NULL)
         find_complete(engine, instance, name, error);
-    return snapshot ? submit(engine, instance, snapshot, "snapshot.remove", remove_body, FALSE,
-                             error)
-                    : NULL;
+    return snapshot
+               ? submit(engine, instance, snapshot, "snapshot.remove", remove_body, FALSE, error)
+               : NULL;
 }
 
 SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance *instance,
                                        const SteadSnapshot *snapshot, GError **error)
 {
     gboolean restoring = g_strcmp0(instance->restoring, snapshot->id) == 0;
-    return submit(engine, instance, snapshot,
-                  restoring ? "snapshot.restore" : "snapshot.remove",
+    return submit(engine, instance, snapshot, restoring ? "snapshot.restore" : "snapshot.remove",
                   restoring ? restore_body : remove_body, FALSE, error);
 }

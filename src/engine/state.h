@@ -22,14 +22,14 @@
 typedef struct {
     SteadEngine *engine;
     char *id;
-    SteadConsole *console;   /* NULL until somebody needs it */
-    guint reader;            /* ours at the console, for stages and the console rule; 0: none */
+    SteadConsole *console; /* NULL until somebody needs it */
+    guint reader;          /* ours at the console, for stages and the console rule; 0: none */
     SteadStages *stages;
-    SteadMatch *rule;        /* the spec's console rule, until it has matched; NULL: none */
-    guint ready_timer;       /* while it runs and is not ready */
-    gboolean probing;        /* a readiness probe is under way */
-    gint64 run_started;      /* monotonic, microseconds; 0: not running */
-    guint restart_timer;     /* the restart policy waits */
+    SteadMatch *rule;    /* the spec's console rule, until it has matched; NULL: none */
+    guint ready_timer;   /* while it runs and is not ready */
+    gboolean probing;    /* a readiness probe is under way */
+    gint64 run_started;  /* monotonic, microseconds; 0: not running */
+    guint restart_timer; /* the restart policy waits */
 } SteadLive;
 
 struct _SteadEngine {
@@ -48,8 +48,8 @@ struct _SteadEngine {
     GCond change_cond;
     guint changes;
     guint reconcile_timer;
-    gint64 opened;       /* monotonic, microseconds */
-    gboolean adopted;    /* the first reconciliation after a start is done */
+    gint64 opened;    /* monotonic, microseconds */
+    gboolean adopted; /* the first reconciliation after a start is done */
 };
 
 /* ---- engine.c ---- */
@@ -71,8 +71,6 @@ char *stead_engine_instance_dir(SteadEngine *engine, const char *id);
 char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id);
 /* "instance/<id>": the lock of all jobs on one instance. Owned by the caller. */
 char *stead_engine_instance_lock(const char *id);
-/* Running or paused; NULL is neither. */
-gboolean stead_instance_is_up(const SteadInstance *instance);
 /* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
 SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError **error);
 
@@ -152,6 +150,19 @@ void stead_engine_on_actual(const SteadActual *actual, gpointer engine);
 
 /* Makes records and host agree after a start of the daemon or the return of libvirtd. */
 void stead_engine_reconcile(SteadEngine *engine);
+/* Does it now and from time to time: events can be lost. */
+void stead_engine_reconcile_always(SteadEngine *engine);
+
+/* ---- snapshot.c ---- */
+
+/* Finishes what a killed daemon left of a snapshot: a restore goes on, anything else is undone. */
+SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance *instance,
+                                       const SteadSnapshot *snapshot, GError **error);
+
+/* ---- lifecycle.c ---- */
+
+/* Sees to the published ports of an instance that was adopted. */
+void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance);
 
 /* ---- helpers for bodies ---- */
 

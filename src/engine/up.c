@@ -35,9 +35,8 @@ static gboolean check_changes(GPtrArray *changes, const char *name, GError **err
         const SteadChange *change = changes->pdata[i];
         if (change->effect != STEAD_EFFECT_RECREATE)
             continue;
-        g_autofree char *hint =
-            g_strdup_printf("Undo it in the spec, or make the instance anew: stead rm %s, then up.",
-                            name);
+        g_autofree char *hint = g_strdup_printf(
+            "Undo it in the spec, or make the instance anew: stead rm %s, then up.", name);
         stead_set_error(error, STEAD_ERROR_STATE, hint,
                         "%s: '%s' (%s → %s) can only be changed in a new instance", name,
                         change->field, change->from ? change->from : "unset",
@@ -64,8 +63,8 @@ static gboolean submit_growth(gpointer data, GError **error)
 {
     Submission *submission = data;
     SteadOp *op = submission->op;
-    SteadJob *job = stead_engine_resize_root(op->engine, op->id,
-                                             ((SteadInstanceSpec *) op->extra)->disk, error);
+    SteadJob *job =
+        stead_engine_resize_root(op->engine, op->id, ((SteadInstanceSpec *)op->extra)->disk, error);
     submission->job = job ? stead_job_ref(job) : NULL;
     return job != NULL;
 }
@@ -83,7 +82,7 @@ static gboolean take_spec(gpointer data, GError **error)
         return FALSE;
     for (guint i = 0; stead_instance_is_up(instance) && i < changes->len; i++)
         instance->restart_needed |=
-            ((SteadChange *) changes->pdata[i])->effect == STEAD_EFFECT_RESTART;
+            ((SteadChange *)changes->pdata[i])->effect == STEAD_EFFECT_RESTART;
     stead_instance_spec_free(instance->spec);
     instance->spec = g_steal_pointer(&op->extra);
     return stead_table_save(op->engine->instances, instance, error);
@@ -117,7 +116,7 @@ SteadJob *stead_engine_change(SteadEngine *engine, const char *id, SteadInstance
         return NULL;
     SteadOp *op = stead_op_new(engine, id, instance->name);
     op->extra = g_steal_pointer(&owned);
-    op->free_extra = (GDestroyNotify) stead_instance_spec_free;
+    op->free_extra = (GDestroyNotify)stead_instance_spec_free;
     SteadJobOptions options = {.type = "instance.change",
                                .subject = instance->name,
                                .composite = TRUE,
@@ -135,8 +134,8 @@ typedef struct {
     SteadJob *job; /* of the whole */
     const SteadSpec *spec;
     const SteadStep *step;
-    char *id;           /* of the instance, once it is on record */
-    SteadJob *own;      /* the step's job; NULL when nothing is to be done */
+    char *id;      /* of the instance, once it is on record */
+    SteadJob *own; /* the step's job; NULL when nothing is to be done */
     GError *error;
 } Walk;
 
@@ -157,7 +156,7 @@ static gboolean submit_step(gpointer data, GError **error)
                                          walk->spec->name, error);
     else if (step->part == STEAD_PART_VOLUME)
         job = stead_engine_resize_volume(engine, step->name,
-                                         ((const SteadVolumeSpec *) step->spec)->size, error);
+                                         ((const SteadVolumeSpec *)step->spec)->size, error);
     else if (step->part == STEAD_PART_NETWORK)
         stead_set_error(error, STEAD_ERROR_STATE, "Take its instances down first.",
                         "the network '%s' cannot be changed while it is in use", step->name);
@@ -167,8 +166,8 @@ static gboolean submit_step(gpointer data, GError **error)
     else if (step->kind == STEAD_STEP_START && instance)
         job = stead_engine_act(engine, instance->id, STEAD_ACTION_START, NULL, error);
     else if (instance)
-        job = stead_engine_change(engine, instance->id, stead_instance_spec_copy(step->spec),
-                                  error);
+        job =
+            stead_engine_change(engine, instance->id, stead_instance_spec_copy(step->spec), error);
     walk->own = job ? stead_job_ref(job) : NULL;
     instance = stead_table_by_name(engine->instances, step->name);
     walk->id = instance ? g_strdup(instance->id) : NULL;
@@ -185,7 +184,8 @@ typedef struct {
 static gboolean look_up(gpointer data, GError **error)
 {
     Lookup *lookup = data;
-    const SteadInstance *instance = stead_table_find(lookup->engine->instances, lookup->name, error);
+    const SteadInstance *instance =
+        stead_table_find(lookup->engine->instances, lookup->name, error);
     lookup->id = instance ? g_strdup(instance->id) : NULL;
     lookup->timeout_ms = instance && instance->spec->ready.timeout ? instance->spec->ready.timeout
                                                                    : READY_TIMEOUT_MS;
@@ -218,8 +218,9 @@ static void run_walk(gpointer data, gpointer unused)
 {
     Walk *walk = data;
     if (!walk_step(walk, &walk->error))
-        g_prefix_error(&walk->error, "%s '%s': ",
-                       stead_name_of(&stead_part_names, (int) walk->step->part), walk->step->name);
+        g_prefix_error(&walk->error,
+                       "%s '%s': ", stead_name_of(&stead_part_names, (int)walk->step->part),
+                       walk->step->name);
 }
 
 static void walk_free(gpointer data)
@@ -342,14 +343,12 @@ static gboolean submit_removals(gpointer data, GError **error)
         const SteadNetwork *network = list->pdata[i];
         const SteadVolume *volume = list->pdata[i];
         SteadJob *job = NULL;
-        if (down->part == STEAD_PART_INSTANCE &&
-            g_strcmp0(instance->project, down->op->name) == 0)
+        if (down->part == STEAD_PART_INSTANCE && g_strcmp0(instance->project, down->op->name) == 0)
             job = stead_engine_act(engine, instance->id, STEAD_ACTION_REMOVE, &force, &failure);
         else if (down->part == STEAD_PART_NETWORK &&
                  g_strcmp0(network->project, down->op->name) == 0)
             job = stead_engine_remove_network(engine, network->name, &failure);
-        else if (down->part == STEAD_PART_VOLUME &&
-                 g_strcmp0(volume->project, down->op->name) == 0)
+        else if (down->part == STEAD_PART_VOLUME && g_strcmp0(volume->project, down->op->name) == 0)
             job = stead_engine_remove_volume(engine, volume->name, &failure);
         keep_job(down, job);
         if (failure) {
@@ -362,7 +361,7 @@ static gboolean submit_removals(gpointer data, GError **error)
 
 static gboolean remove_part(SteadOp *op, SteadJob *job, SteadPart part, GError **error)
 {
-    g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify) stead_job_unref);
+    g_autoptr(GPtrArray) jobs = g_ptr_array_new_with_free_func((GDestroyNotify)stead_job_unref);
     Down down = {op, part, jobs};
     gboolean done = stead_job_sync(job, submit_removals, &down, error);
     for (guint i = 0; i < jobs->len; i++)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Volumes: named disks that outlive the instances they are attached to; pools; the growing of disks.
- * A volume without a path on record was never made, or only half: making it is repeatable.
+ * Volumes: named disks that outlive the instances they are attached to; pools; the growing of
+ * disks. A volume without a path on record was never made, or only half: making it is repeatable.
  */
 #include "base/error.h"
 #include "base/units.h"
 #include "engine/state.h"
 #include "model/check.h"
 #include "storage/disk.h"
+#include "storage/disk_name.h"
 #include "storage/pool.h"
 
 static char *lock_of(const char *name)
@@ -43,8 +44,8 @@ static void add_pool(JsonArray *array, const SteadPool *pool)
     json_object_set_string_member(object, "type", pool->type);
     if (pool->path)
         json_object_set_string_member(object, "path", pool->path);
-    json_object_set_int_member(object, "capacity", (gint64) pool->capacity);
-    json_object_set_int_member(object, "available", (gint64) pool->available);
+    json_object_set_int_member(object, "capacity", (gint64)pool->capacity);
+    json_object_set_int_member(object, "available", (gint64)pool->available);
     json_object_set_string_member(object, "state", pool->active ? "active" : "inactive");
     json_object_set_boolean_member(object, "default", pool->is_default);
     json_array_add_object_element(array, object);
@@ -55,8 +56,7 @@ static gboolean pools_body(SteadJob *job, gpointer data, GError **error)
     SteadOp *op = data;
     if (!stead_pool_ensure_default(op->engine->libvirt, op->engine->paths, error))
         return FALSE;
-    g_autoptr(GPtrArray) pools =
-        stead_pool_list(op->engine->libvirt, op->engine->paths, error);
+    g_autoptr(GPtrArray) pools = stead_pool_list(op->engine->libvirt, op->engine->paths, error);
     if (pools == NULL)
         return FALSE;
     JsonArray *array = json_array_new();
@@ -88,7 +88,7 @@ static gboolean copy_volume(gpointer data, GError **error)
         stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the volume was removed meanwhile");
     else
         op->extra = stead_volume_copy(volume);
-    op->free_extra = (GDestroyNotify) stead_volume_free;
+    op->free_extra = (GDestroyNotify)stead_volume_free;
     return volume != NULL;
 }
 
@@ -176,8 +176,8 @@ gboolean stead_engine_check_detached(SteadEngine *engine, const SteadVolume *vol
     const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
     if (holder == NULL)
         return TRUE;
-    g_autofree char *hint = g_strdup_printf("Detach it first: stead volume detach %s %s",
-                                            holder->name, volume->name);
+    g_autofree char *hint =
+        g_strdup_printf("Detach it first: stead volume detach %s %s", holder->name, volume->name);
     stead_set_error(error, STEAD_ERROR_BUSY, hint, "the volume '%s' is attached to %s",
                     volume->name, holder->name);
     return FALSE;
@@ -312,7 +312,7 @@ static gboolean locate_root(gpointer data, GError **error)
         stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s has no disk yet", instance->name);
         return FALSE;
     }
-    locate->target->path = g_strdup(((SteadDiskRecord *) instance->disks->pdata[0])->path);
+    locate->target->path = g_strdup(((SteadDiskRecord *)instance->disks->pdata[0])->path);
     locate->target->running = stead_instance_is_up(instance) ? g_strdup(instance->id) : NULL;
     return TRUE;
 }

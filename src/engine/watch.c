@@ -86,15 +86,15 @@ static void on_stage(const SteadStageEvent *event, gpointer data)
     if (instance == NULL)
         return;
     stead_set_string(&instance->stage, stead_stage_name(event->stage));
-    g_autofree char *elapsed = g_strdup_printf(
-        "%" G_GINT64_FORMAT, (g_get_monotonic_time() - live->run_started) / 1000);
+    g_autofree char *elapsed =
+        g_strdup_printf("%" G_GINT64_FORMAT, (g_get_monotonic_time() - live->run_started) / 1000);
     g_autofree char *fraction = g_strdup_printf("%.2f", stead_stage_fraction(event->stage));
     g_autofree char *line = g_utf8_make_valid(event->line ? event->line : "", -1);
-    stead_events_emit(live->engine->events,
-                      event->trouble ? "instance.trouble" : "instance.stage", instance->name,
+    stead_events_emit(live->engine->events, event->trouble ? "instance.trouble" : "instance.stage",
+                      instance->name,
                       stead_event_data("stage", stead_stage_name(event->stage), "line", line,
-                                       "trouble", event->trouble, "elapsed-ms", elapsed,
-                                       "progress", fraction, NULL));
+                                       "trouble", event->trouble, "elapsed-ms", elapsed, "progress",
+                                       fraction, NULL));
 }
 
 static gboolean on_bytes(const guint8 *bytes, gsize n, guint64 position, gpointer data)
@@ -110,7 +110,7 @@ static gboolean on_bytes(const guint8 *bytes, gsize n, guint64 position, gpointe
 
 static void on_ended(gpointer data)
 {
-    ((SteadLive *) data)->reader = 0;
+    ((SteadLive *)data)->reader = 0;
 }
 
 static const SteadConsoleReader reader = {on_bytes, on_ended};
@@ -130,8 +130,8 @@ void stead_engine_watch(SteadEngine *engine, SteadInstance *instance, gboolean f
     if (instance->spec->ready.console)
         live->rule = stead_match_new(instance->spec->ready.console, NULL);
     if (console)
-        live->reader = stead_console_subscribe(
-            console, (SteadConsoleFrom){STEAD_CONSOLE_BOOT, 0}, &reader, live, &error);
+        live->reader = stead_console_subscribe(console, (SteadConsoleFrom){STEAD_CONSOLE_BOOT, 0},
+                                               &reader, live, &error);
     if (error)
         g_warning("the console of %s: %s", instance->name, error->message);
     if (!instance->ready)
@@ -164,7 +164,7 @@ static gboolean look(gpointer data, GError **error)
     if (instance->ready || instance->want_running)
         return TRUE;
     stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s is %s, and was waited for to be ready",
-                    instance->name, stead_name_of(&stead_state_names, (int) instance->state));
+                    instance->name, stead_name_of(&stead_state_names, (int)instance->state));
     return FALSE;
 }
 
@@ -190,7 +190,7 @@ static guint changes_seen(SteadEngine *engine)
 gboolean stead_engine_wait_ready(SteadEngine *engine, SteadJob *job, const char *id,
                                  guint64 timeout_ms, GError **error)
 {
-    gint64 until = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
+    gint64 until = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
     Look looking = {engine, id, FALSE};
     for (;;) {
         guint seen = changes_seen(engine);

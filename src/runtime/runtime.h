@@ -131,6 +131,9 @@ typedef struct {
     gboolean (*snapshot_remove)(gpointer self, const SteadMachine *machine, const char *snapshot_id,
                                 JsonNode *layers, GError **error);
 
+    /* The files that hold its disks now, in the order of machine->disks: snapshots change them. */
+    GStrv (*disks)(gpointer self, const char *id, GError **error);
+
     SteadExecResult *(*exec)(gpointer self, const char *id, const char *const argv[],
                              const char *input, guint64 timeout_ms, GCancellable *cancellable,
                              GError **error);
@@ -179,6 +182,7 @@ gboolean stead_runtime_restore(SteadRuntime *runtime, SteadMachine *machine,
                                const char *snapshot_id, JsonNode *layers, GError **error);
 gboolean stead_runtime_snapshot_remove(SteadRuntime *runtime, const SteadMachine *machine,
                                        const char *snapshot_id, JsonNode *layers, GError **error);
+GStrv stead_runtime_disks(SteadRuntime *runtime, const char *id, GError **error);
 SteadExecResult *stead_runtime_exec(SteadRuntime *runtime, const char *id, const char *const argv[],
                                     const char *input, guint64 timeout_ms,
                                     GCancellable *cancellable, GError **error);

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and closing the engine, and what it says about itself.
+ *
+ * The order matters: records are loaded before anything on the host is looked at; the runtime is
+ * listened to from the beginning, but its word counts only after the first reconciliation.
+ */
+#include "base/error.h"
+#include "engine/state.h"
+#include "host/checks.h"
+#include "runtime/vm/vm.h"
+
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define SHUTDOWN_MS 5000
+
+static const SteadTableType instance_type = {
+    .bucket = "instance",
+    .what = "instance",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_instance_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_instance_from_json,
+    .free = (GDestroyNotify)stead_instance_free,
+    .id_offset = G_STRUCT_OFFSET(SteadInstance, id),
+    .name_offset = G_STRUCT_OFFSET(SteadInstance, name),
+    .unique_names = TRUE,
+};
+
+static const SteadTableType snapshot_type = {
+    .bucket = "snapshot",
+    .what = "snapshot",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_snapshot_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_snapshot_from_json,
+    .free = (GDestroyNotify)stead_snapshot_free,
+    .id_offset = G_STRUCT_OFFSET(SteadSnapshot, id),
+    .name_offset = G_STRUCT_OFFSET(SteadSnapshot, name),
+};
+
+static const SteadTableType network_type = {
+    .bucket = "network",
+    .what = "network",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_network_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_network_from_json,
+    .free = (GDestroyNotify)stead_network_free,
+    .id_offset = G_STRUCT_OFFSET(SteadNetwork, id),
+    .name_offset = G_STRUCT_OFFSET(SteadNetwork, name),
+    .unique_names = TRUE,
+};
+
+static const SteadTableType volume_type = {
+    .bucket = "volume",
+    .what = "volume",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_volume_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_volume_from_json,
+    .free = (GDestroyNotify)stead_volume_free,
+    .id_offset = G_STRUCT_OFFSET(SteadVolume, id),
+    .name_offset = G_STRUCT_OFFSET(SteadVolume, name),
+    .unique_names = TRUE,
+};
+
+/* An image's name is its id: a name stands for one content at a time. */
+static const SteadTableType image_type = {
+    .bucket = "image",
+    .what = "image",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_image_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_image_from_json,
+    .free = (GDestroyNotify)stead_image_free,
+    .id_offset = G_STRUCT_OFFSET(SteadImage, name),
+    .name_offset = G_STRUCT_OFFSET(SteadImage, name),
+    .unique_names = TRUE,
+};
+
+static gboolean load(SteadEngine *engine, GError **error)
+{
+    return (engine->instances = stead_table_load(engine->store, &instance_type, error)) &&
+           (engine->snapshots = stead_table_load(engine->store, &snapshot_type, error)) &&
+           (engine->networks = stead_table_load(engine->store, &network_type, error)) &&
+           (engine->volumes = stead_table_load(engine->store, &volume_type, error)) &&
+           (engine->images = stead_table_load(engine->store, &image_type, error));
+}
+
+/* Emulation is the answer to every doubt: it works wherever KVM does, if slower. */
+static void find_accel(SteadEngine *engine)
+{
+    g_autofree char *cache = g_build_filename(engine->paths->state, "kvm", NULL);
+    g_autoptr(GError) error = NULL;
+    engine->kvm = stead_kvm_probe(NULL, cache, NULL, &error);
+    if (engine->kvm == NULL)
+        g_warning("KVM could not be probed, so guests are emulated: %s", error->message);
+}
+
+const char *stead_engine_accel(SteadEngine *engine)
+{
+    return engine->kvm && engine->kvm->status == STEAD_KVM_USABLE ? "kvm" : "tcg";
+}
+
+static void on_libvirt(gboolean connected, gpointer data)
+{
+    SteadEngine *engine = data;
+    stead_events_emit(engine->events, "host.libvirt", "libvirt",
+                      stead_event_data("connected", connected ? "yes" : "no", NULL));
+    if (connected)
+        stead_engine_reconcile(engine);
+}
+
+static gboolean make_folders(const SteadPaths *paths, GError **error)
+{
+    g_autofree char *state = g_build_filename(paths->state, "instances", NULL);
+    g_autofree char *run = g_build_filename(paths->run, "instances", NULL);
+    return stead_make_dir(paths->state, 0711, error) && stead_make_dir(paths->run, 0711, error) &&
+           stead_make_dir(state, 0711, error) && stead_make_dir(run, 0711, error);
+}
+
+static gboolean open_parts(SteadEngine *engine, GError **error)
+{
+    g_autofree char *db = g_build_filename(engine->paths->state, "stead.db", NULL);
+    if (!make_folders(engine->paths, error) || !(engine->store = stead_store_open(db, error)) ||
+        !load(engine, error) ||
+        !(engine->image_store = stead_image_store_open(engine->paths->state, error)))
+        return FALSE;
+    engine->events = stead_events_new(engine->store);
+    engine->jobs = stead_jobs_new(engine->events);
+    engine->libvirt = stead_libvirt_new(NULL);
+    engine->vm = stead_vm_runtime_new(engine->libvirt, engine->paths);
+    return TRUE;
+}
+
+SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
+{
+    SteadEngine *engine = g_new0(SteadEngine, 1);
+    engine->paths = paths;
+    engine->opened = g_get_monotonic_time();
+    engine->live = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, stead_live_free);
+    g_mutex_init(&engine->change_mutex);
+    g_cond_init(&engine->change_cond);
+    if (!open_parts(engine, error)) {
+        stead_engine_close(engine);
+        return NULL;
+    }
+    find_accel(engine);
+    stead_runtime_watch(engine->vm, stead_engine_on_actual, engine);
+    stead_libvirt_set_watch(engine->libvirt, on_libvirt, engine);
+    stead_engine_reconcile_always(engine);
+    return engine;
+}
+
+void stead_engine_close(SteadEngine *engine)
+{
+    if (engine == NULL)
+        return;
+    g_clear_handle_id(&engine->reconcile_timer, g_source_remove);
+    if (engine->jobs && !stead_jobs_shutdown(engine->jobs, SHUTDOWN_MS)) {
+        /* A call into libvirt hangs. What it was doing is on record; the next daemon goes on. */
+        g_warning("some jobs did not end; they are taken up again by the next start");
+        stead_events_free(engine->events);
+        stead_store_free(engine->store);
+        _exit(0);
+    }
+    if (engine->probes)
+        g_thread_pool_free(engine->probes, TRUE, TRUE);
+    g_hash_table_unref(engine->live);
+    stead_runtime_free(engine->vm);
+    stead_libvirt_free(engine->libvirt);
+    stead_jobs_free(engine->jobs);
+    stead_image_store_free(engine->image_store);
+    stead_kvm_free(engine->kvm);
+    stead_table_free(engine->instances);
+    stead_table_free(engine->snapshots);
+    stead_table_free(engine->networks);
+    stead_table_free(engine->volumes);
+    stead_table_free(engine->images);
+    stead_events_free(engine->events);
+    stead_store_free(engine->store);
+    g_mutex_clear(&engine->change_mutex);
+    g_cond_clear(&engine->change_cond);
+    g_free(engine);
+}
+
+const SteadPaths *stead_engine_paths(SteadEngine *engine)
+{
+    return engine->paths;
+}
+
+SteadEvents *stead_engine_events(SteadEngine *engine)
+{
+    return engine->events;
+}
+
+SteadJobs *stead_engine_jobs(SteadEngine *engine)
+{
+    return engine->jobs;
+}
+
+SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind)
+{
+    return engine->vm;
+}
+
+/* Resident memory of this process in bytes (proc(5), statm). */
+static gint64 resident(void)
+{
+    g_autofree char *text = NULL;
+    guint64 pages = 0;
+    if (g_file_get_contents("/proc/self/statm", &text, NULL, NULL) &&
+        sscanf(text, "%*s %" G_GUINT64_FORMAT, &pages) == 1)
+        return (gint64)pages * sysconf(_SC_PAGESIZE);
+    return 0;
+}
+
+static JsonObject *describe_kvm(SteadEngine *engine)
+{
+    JsonObject *object = json_object_new();
+    const SteadKvm *kvm = engine->kvm;
+    json_object_set_string_member(object, "status",
+                                  kvm ? stead_kvm_status_name(kvm->status) : "unknown");
+    if (kvm && kvm->step)
+        json_object_set_string_member(object, "step", kvm->step);
+    if (kvm && kvm->detail)
+        json_object_set_string_member(object, "detail", kvm->detail);
+    return object;
+}
+
+static JsonObject *describe_host(SteadEngine *engine)
+{
+    struct utsname name = {0};
+    uname(&name);
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", name.nodename);
+    json_object_set_string_member(object, "kernel", name.release);
+    json_object_set_int_member(object, "cpus", g_get_num_processors());
+    json_object_set_int_member(object, "memory",
+                               (gint64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    json_object_set_string_member(object, "accel", stead_engine_accel(engine));
+    json_object_set_object_member(object, "kvm", describe_kvm(engine));
+    return object;
+}
+
+JsonNode *stead_engine_describe(SteadEngine *engine)
+{
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", "stead");
+    json_object_set_string_member(object, "version", STEAD_VERSION);
+    json_object_set_string_member(object, "api", "v1");
+    json_object_set_object_member(object, "host", describe_host(engine));
+    json_object_set_string_member(object, "root", engine->paths->state);
+    json_object_set_int_member(object, "pid", getpid());
+    json_object_set_int_member(object, "uptime-ms",
+                               (g_get_monotonic_time() - engine->opened) / 1000);
+    json_object_set_int_member(object, "instances", stead_table_size(engine->instances));
+    json_object_set_int_member(object, "resident", resident());
+    json_object_set_boolean_member(object, "adopted", engine->adopted);
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    json_node_take_object(node, object);
+    return node;
+}
+
+static gboolean doctor_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadCheckContext context = {.paths = op->engine->paths, .kvm = op->engine->kvm};
+    g_autoptr(GPtrArray) results = stead_checks_run(&context);
+    g_autofree char *text = stead_checks_to_json(results);
+    JsonNode *node = json_from_string(text, error);
+    if (node)
+        stead_job_set_result(job, node);
+    return node != NULL;
+}
+
+SteadJob *stead_engine_doctor(SteadEngine *engine, GError **error)
+{
+    SteadJobOptions options = {.type = "host.doctor",
+                               .quiet = TRUE,
+                               .func = doctor_body,
+                               .data = stead_op_new(engine, NULL, NULL),
+                               .free_data = stead_op_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reconciliation: after a start of the daemon, after libvirtd came back, and now and then, records
+ * and host are made to agree.
+ *
+ *     on the host, no record    removed: the record comes first and goes last, so nobody owns it
+ *     record, half-made         made again from the record (create, start, stop, remove, restore
+ *                               go on; a snapshot that is not complete is undone)
+ *     record says it runs       adopted when it does; else marked, or started again by its policy
+ *
+ * What is removed carries the root's mark (metadata, pool, folder): other people's domains,
+ * networks and files are never touched.
+ */
+#include "base/error.h"
+#include "engine/state.h"
+#include "net/network.h"
+#include "net/ports.h"
+#include "storage/disk.h"
+#include "storage/pool.h"
+
+#define EVERY_SECONDS 30
+
+typedef struct {
+    SteadEngine *engine;
+    GHashTable *instances; /* ids on record */
+    GHashTable *disks;     /* ids of instances and volumes */
+    GHashTable *networks;  /* ids */
+    GHashTable *images;    /* digests */
+    GPtrArray *actual;     /* SteadActual */
+} Survey;
+
+static void survey_free(gpointer data)
+{
+    Survey *survey = data;
+    g_clear_pointer(&survey->instances, g_hash_table_unref);
+    g_clear_pointer(&survey->disks, g_hash_table_unref);
+    g_clear_pointer(&survey->networks, g_hash_table_unref);
+    g_clear_pointer(&survey->images, g_hash_table_unref);
+    g_clear_pointer(&survey->actual, g_ptr_array_unref);
+    g_free(survey);
+}
+
+static GHashTable *new_set(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+/* What is on record now; taken after the host was listed, so that what was made in between is not
+ * mistaken for an orphan. */
+static gboolean take_records(gpointer data, GError **error)
+{
+    Survey *survey = data;
+    SteadEngine *engine = survey->engine;
+    g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
+    g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
+    g_autoptr(GPtrArray) networks = stead_table_list(engine->networks);
+    survey->instances = new_set();
+    survey->disks = new_set();
+    survey->networks = new_set();
+    survey->images = stead_engine_image_digests(engine);
+    for (guint i = 0; i < instances->len; i++) {
+        g_hash_table_add(survey->instances, g_strdup(((SteadInstance *)instances->pdata[i])->id));
+        g_hash_table_add(survey->disks, g_strdup(((SteadInstance *)instances->pdata[i])->id));
+    }
+    for (guint i = 0; i < volumes->len; i++)
+        g_hash_table_add(survey->disks, g_strdup(((SteadVolume *)volumes->pdata[i])->id));
+    for (guint i = 0; i < networks->len; i++)
+        g_hash_table_add(survey->networks, g_strdup(((SteadNetwork *)networks->pdata[i])->id));
+    return TRUE;
+}
+
+/* ---- orphans; the first reconciliation only ---- */
+
+static void warn(GError **error, const char *what)
+{
+    if (*error)
+        g_warning("%s: %s", what, (*error)->message);
+    g_clear_error(error);
+}
+
+static void remove_orphan_domains(Survey *survey)
+{
+    g_autoptr(GError) error = NULL;
+    for (guint i = 0; i < survey->actual->len; i++) {
+        const SteadActual *actual = survey->actual->pdata[i];
+        if (g_hash_table_contains(survey->instances, actual->id))
+            continue;
+        g_message("removing %s, which has no record", actual->domain);
+        stead_runtime_destroy(survey->engine->vm, actual->id, &error);
+        warn(&error, actual->domain);
+    }
+}
+
+static void remove_orphan_folders(Survey *survey, const char *top)
+{
+    g_autofree char *path = g_build_filename(top, "instances", NULL);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    g_autoptr(GError) error = NULL;
+    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
+        if (g_hash_table_contains(survey->instances, name) || !g_uuid_string_is_valid(name))
+            continue;
+        g_autofree char *orphan = g_build_filename(path, name, NULL);
+        stead_ports_unpublish(orphan, NULL);
+        stead_remove_tree(orphan, &error);
+        warn(&error, orphan);
+    }
+}
+
+static void remove_orphan_networks(Survey *survey)
+{
+    SteadEngine *engine = survey->engine;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) orphans =
+        stead_network_orphans(engine->libvirt, engine->paths, survey->networks, &error);
+    for (guint i = 0; orphans && i < orphans->len; i++)
+        stead_network_remove_orphan(engine->libvirt, engine->paths, orphans->pdata[i],
+                                    error ? NULL : &error);
+    warn(&error, "networks without a record");
+}
+
+static void remove_orphan_disks(Survey *survey)
+{
+    SteadEngine *engine = survey->engine;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) orphans =
+        stead_storage_orphans(engine->libvirt, engine->paths, survey->disks, &error);
+    for (guint i = 0; orphans && i < orphans->len; i++)
+        stead_disk_remove(engine->libvirt, orphans->pdata[i], error ? NULL : &error);
+    warn(&error, "disks without a record");
+}
+
+static void remove_orphan_images(Survey *survey)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) orphans =
+        stead_image_store_orphans(survey->engine->image_store, survey->images, &error);
+    for (guint i = 0; orphans && i < orphans->len; i++)
+        stead_image_store_remove_digest(survey->engine->image_store, orphans->pdata[i], NULL,
+                                        error ? NULL : &error);
+    warn(&error, "images without a record");
+}
+
+/* ---- records ---- */
+
+static const SteadActual *actual_of(Survey *survey, const char *id)
+{
+    for (guint i = 0; i < survey->actual->len; i++)
+        if (g_str_equal(((SteadActual *)survey->actual->pdata[i])->id, id))
+            return survey->actual->pdata[i];
+    return NULL;
+}
+
+static void submit_action(SteadEngine *engine, const SteadInstance *instance, SteadAction action,
+                          gboolean force)
+{
+    SteadActionOptions options = {.force = force};
+    g_autoptr(GError) error = NULL;
+    if (!stead_engine_act(engine, instance->id, action, &options, &error))
+        g_warning("%s: %s", instance->name, error->message);
+}
+
+/* Goes on with what a job that is gone was doing; TRUE when there was something. */
+static gboolean resume(SteadEngine *engine, SteadInstance *instance, gboolean runs)
+{
+    g_autoptr(GError) error = NULL;
+    switch (instance->state) {
+    case STEAD_STATE_CREATING:
+        stead_engine_submit_create(engine, instance, &error);
+        break;
+    case STEAD_STATE_STARTING:
+        submit_action(engine, instance, STEAD_ACTION_START, FALSE);
+        break;
+    case STEAD_STATE_STOPPING:
+        submit_action(engine, instance, STEAD_ACTION_STOP, !runs);
+        break;
+    case STEAD_STATE_REMOVING:
+        submit_action(engine, instance, STEAD_ACTION_REMOVE, TRUE);
+        break;
+    case STEAD_STATE_STOPPED:
+    case STEAD_STATE_RUNNING:
+    case STEAD_STATE_PAUSED:
+    case STEAD_STATE_FAILED:
+    case STEAD_N_STATES:
+        return FALSE;
+    }
+    if (error)
+        g_warning("%s: %s", instance->name, error->message);
+    return TRUE;
+}
+
+static void finish_snapshots(SteadEngine *engine, const SteadInstance *instance)
+{
+    g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, instance->id);
+    for (guint i = 0; i < snapshots->len; i++) {
+        const SteadSnapshot *snapshot = snapshots->pdata[i];
+        g_autoptr(GError) error = NULL;
+        gboolean restoring = g_strcmp0(instance->restoring, snapshot->id) == 0;
+        if (snapshot->complete && !restoring)
+            continue;
+        if (!stead_engine_finish_snapshot(engine, instance, snapshot, &error))
+            g_warning("%s: %s", instance->name, error->message);
+    }
+}
+
+/* An instance that the record says is up, and the host, too. */
+static void adopt(SteadEngine *engine, SteadInstance *instance, const SteadActual *actual)
+{
+    instance->state =
+        actual->state == STEAD_STATE_PAUSED ? STEAD_STATE_PAUSED : STEAD_STATE_RUNNING;
+    stead_engine_watch(engine, instance, FALSE);
+    if (instance->spec->ports->len > 0)
+        stead_engine_submit_ports(engine, instance);
+}
+
+static void settle_at_start(Survey *survey, SteadInstance *instance)
+{
+    SteadEngine *engine = survey->engine;
+    const SteadActual *actual = actual_of(survey, instance->id);
+    gboolean runs = actual && actual->state != STEAD_STATE_STOPPED;
+    finish_snapshots(engine, instance);
+    if (instance->restoring || resume(engine, instance, runs))
+        return;
+    if (runs && stead_instance_is_up(instance))
+        adopt(engine, instance, actual);
+    else if (stead_instance_is_up(instance) || runs)
+        stead_engine_on_actual(
+            actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
+            engine);
+}
+
+static void make_again(SteadEngine *engine)
+{
+    g_autoptr(GPtrArray) networks = stead_table_list(engine->networks);
+    g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
+    for (guint i = 0; i < networks->len; i++) {
+        const SteadNetwork *network = networks->pdata[i];
+        if (network->bridge == NULL)
+            stead_engine_make_network_again(engine, network, NULL);
+    }
+    for (guint i = 0; i < volumes->len; i++) {
+        SteadVolume *volume = volumes->pdata[i];
+        if (volume->path == NULL)
+            stead_engine_make_volume_again(engine, volume, NULL);
+        if (volume->attached && stead_table_get(engine->instances, volume->attached) == NULL) {
+            g_clear_pointer(&volume->attached, g_free);
+            stead_table_save(engine->volumes, volume, NULL);
+        }
+    }
+}
+
+static gboolean settle(gpointer data, GError **error)
+{
+    Survey *survey = data;
+    SteadEngine *engine = survey->engine;
+    gboolean first = !engine->adopted;
+    engine->adopted = TRUE;
+    if (first)
+        make_again(engine);
+    g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
+    for (guint i = 0; i < instances->len; i++) {
+        SteadInstance *instance = instances->pdata[i];
+        const SteadActual *actual = actual_of(survey, instance->id);
+        g_autofree char *lock = stead_engine_instance_lock(instance->id);
+        if (stead_jobs_active_with_lock(engine->jobs, lock))
+            continue;
+        if (first)
+            settle_at_start(survey, instance);
+        else if (actual || stead_instance_is_up(instance))
+            stead_engine_on_actual(
+                actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
+                engine);
+    }
+    return TRUE;
+}
+
+static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
+{
+    Survey *survey = data;
+    SteadEngine *engine = survey->engine;
+    gboolean first = !engine->adopted;
+    if (first && !stead_pool_ensure_default(engine->libvirt, engine->paths, error))
+        return FALSE;
+    survey->actual = stead_runtime_list(engine->vm, error);
+    if (survey->actual == NULL || !stead_job_sync(job, take_records, survey, error))
+        return FALSE;
+    if (first) {
+        remove_orphan_domains(survey);
+        remove_orphan_networks(survey);
+        remove_orphan_disks(survey);
+        remove_orphan_images(survey);
+        remove_orphan_folders(survey, engine->paths->state);
+        remove_orphan_folders(survey, engine->paths->run);
+    }
+    return stead_job_sync(job, settle, survey, error);
+}
+
+void stead_engine_reconcile(SteadEngine *engine)
+{
+    if (stead_jobs_active_with_lock(engine->jobs, "host"))
+        return;
+    Survey *survey = g_new0(Survey, 1);
+    survey->engine = engine;
+    SteadJobOptions options = {.type = "host.reconcile",
+                               .lock = "host",
+                               .quiet = TRUE,
+                               .func = reconcile_body,
+                               .data = survey,
+                               .free_data = survey_free};
+    stead_jobs_submit(engine->jobs, &options, NULL);
+}
+
+static gboolean on_timer(gpointer engine)
+{
+    stead_engine_reconcile(engine);
+    return G_SOURCE_CONTINUE;
+}
+
+void stead_engine_reconcile_always(SteadEngine *engine)
+{
+    stead_engine_reconcile(engine);
+    engine->reconcile_timer = g_timeout_add_seconds(EVERY_SECONDS, on_timer, engine);
+}
