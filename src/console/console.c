@@ -77,7 +77,7 @@ static void store_mark(SteadConsole *console)
 
 static void refresh(SteadConsole *console)
 {
-    if (stead_log_refresh(console->log))
+    if (stead_log_refresh(console->log) && console->watch) /* closed: the next one keeps it */
         store_mark(console);
 }
 
@@ -309,13 +309,16 @@ const char *stead_console_times_path(const SteadConsole *console)
 static guint64 resolve(SteadConsole *console, SteadConsoleFrom from)
 {
     guint64 start = stead_log_start(console->log), end = stead_log_end(console->log);
+    guint lines = (guint)MIN(from.n, G_MAXUINT);
     switch (from.origin) {
     case STEAD_CONSOLE_START:
         return start;
     case STEAD_CONSOLE_BOOT:
         return MAX(start, stead_console_boot(console));
     case STEAD_CONSOLE_TAIL:
-        return stead_log_tail(console->log, (guint)MIN(from.n, G_MAXUINT));
+        return stead_log_tail(console->log, lines);
+    case STEAD_CONSOLE_BOOT_TAIL:
+        return MAX(stead_console_boot(console), stead_log_tail(console->log, lines));
     case STEAD_CONSOLE_POSITION:
         return MIN(from.n, end);
     case STEAD_CONSOLE_LAST:

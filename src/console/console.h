@@ -56,12 +56,13 @@ guint64 stead_console_boot(SteadConsole *console);
 const char *stead_console_times_path(const SteadConsole *console);
 
 typedef enum {
-    STEAD_CONSOLE_START,    /* all that is there */
-    STEAD_CONSOLE_BOOT,     /* since the present boot began */
-    STEAD_CONSOLE_NOW,      /* what comes from now on */
-    STEAD_CONSOLE_TAIL,     /* `n`: the last n lines */
-    STEAD_CONSOLE_POSITION, /* `n`: from a position */
-    STEAD_CONSOLE_LAST,     /* `n`: the last n bytes */
+    STEAD_CONSOLE_START,     /* all that is there */
+    STEAD_CONSOLE_BOOT,      /* since the present boot began */
+    STEAD_CONSOLE_NOW,       /* what comes from now on */
+    STEAD_CONSOLE_TAIL,      /* `n`: the last n lines */
+    STEAD_CONSOLE_BOOT_TAIL, /* `n`: the last n lines of the present boot */
+    STEAD_CONSOLE_POSITION,  /* `n`: from a position */
+    STEAD_CONSOLE_LAST,      /* `n`: the last n bytes */
 } SteadConsoleOrigin;
 
 typedef struct {
