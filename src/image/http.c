@@ -116,9 +116,11 @@ static GError *explain_tls(const SteadHttp *http, const char *shown, const GErro
         return stead_error_new(STEAD_ERROR_UNAVAILABLE, NULL, "%s: TLS failed: %s", shown,
                                cause->message);
     g_autofree char *why = describe_flags(http->flags);
-    return stead_error_new(STEAD_ERROR_VERIFICATION,
-                           "If the CA is your own, name its PEM file in STEAD_CA_FILE in the "
-                           "daemon's environment.",
+    const char *hint = http->flags & G_TLS_CERTIFICATE_UNKNOWN_CA
+                           ? "If the CA is your own, name its PEM file in STEAD_CA_FILE in the "
+                             "daemon's environment."
+                           : NULL;
+    return stead_error_new(STEAD_ERROR_VERIFICATION, hint,
                            "%s: the server's certificate was refused: %s", shown, why);
 }
 
