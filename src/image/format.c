@@ -21,11 +21,11 @@ typedef struct {
 } FormatInfo;
 
 static const FormatInfo formats[] = {
-    [STEAD_FORMAT_RAW] = {"raw", "raw"},    [STEAD_FORMAT_QCOW2] = {"qcow2", "qcow2"},
-    [STEAD_FORMAT_VMDK] = {"vmdk", "vmdk"}, [STEAD_FORMAT_VDI] = {"vdi", "vdi"},
-    [STEAD_FORMAT_VHDX] = {"vhdx", "vhdx"}, [STEAD_FORMAT_VHD] = {"vhd", "vpc"},
+    [STEAD_DISK_FORMAT_RAW] = {"raw", "raw"},    [STEAD_DISK_FORMAT_QCOW2] = {"qcow2", "qcow2"},
+    [STEAD_DISK_FORMAT_VMDK] = {"vmdk", "vmdk"}, [STEAD_DISK_FORMAT_VDI] = {"vdi", "vdi"},
+    [STEAD_DISK_FORMAT_VHDX] = {"vhdx", "vhdx"}, [STEAD_DISK_FORMAT_VHD] = {"vhd", "vpc"},
 };
-G_STATIC_ASSERT(G_N_ELEMENTS(formats) == STEAD_N_FORMATS);
+G_STATIC_ASSERT(G_N_ELEMENTS(formats) == STEAD_N_DISK_FORMATS);
 
 static const char *const packings[] = {"none", "gzip", "xz", "zstd"};
 G_STATIC_ASSERT(G_N_ELEMENTS(packings) == STEAD_N_PACKINGS);
@@ -44,11 +44,11 @@ typedef struct {
 #define CONVERT "Convert it to qcow2 first: qemu-img convert -O qcow2 FILE FILE.qcow2"
 
 static const Magic magics[] = {
-    {0, "QFI\xfb", 4, STEAD_FORMAT_QCOW2, NULL, NULL},
-    {0, "KDMV", 4, STEAD_FORMAT_VMDK, NULL, NULL},
-    {0x40, "\x7f\x10\xda\xbe", 4, STEAD_FORMAT_VDI, NULL, NULL},
-    {0, "vhdxfile", 8, STEAD_FORMAT_VHDX, NULL, NULL},
-    {0, "conectix", 8, STEAD_FORMAT_VHD, NULL, NULL},
+    {0, "QFI\xfb", 4, STEAD_DISK_FORMAT_QCOW2, NULL, NULL},
+    {0, "KDMV", 4, STEAD_DISK_FORMAT_VMDK, NULL, NULL},
+    {0x40, "\x7f\x10\xda\xbe", 4, STEAD_DISK_FORMAT_VDI, NULL, NULL},
+    {0, "vhdxfile", 8, STEAD_DISK_FORMAT_VHDX, NULL, NULL},
+    {0, "conectix", 8, STEAD_DISK_FORMAT_VHD, NULL, NULL},
     {0, "COWD", 4, -1, "a VMDK of an old ESX", CONVERT},
     {0, "# Disk DescriptorFile", 21, -1, "a VMDK descriptor, whose data lies in other files",
      "Make it one file first: qemu-img convert -f vmdk -O qcow2 FILE FILE.qcow2"},
@@ -82,12 +82,12 @@ static const PackingMagic packing_magics[] = {
     {"\x28\xb5\x2f\xfd", 4, STEAD_PACKING_ZSTD},
 };
 
-const char *stead_format_name(SteadFormat format)
+const char *stead_disk_format_name(SteadDiskFormat format)
 {
     return formats[format].name;
 }
 
-const char *stead_format_driver(SteadFormat format)
+const char *stead_disk_format_driver(SteadDiskFormat format)
 {
     return formats[format].driver;
 }
@@ -122,12 +122,12 @@ static gboolean has_vhd_footer(int fd, guint64 size)
            stead_vhd_footer_is_valid(footer);
 }
 
-static gboolean detect_without_magic(int fd, SteadFormat *format, GError **error)
+static gboolean detect_without_magic(int fd, SteadDiskFormat *format, GError **error)
 {
     struct stat st;
     guint64 size = fstat(fd, &st) == 0 ? (guint64)st.st_size : 0;
     if (has_vhd_footer(fd, size)) {
-        *format = STEAD_FORMAT_VHD;
+        *format = STEAD_DISK_FORMAT_VHD;
         return TRUE;
     }
     if (size == 0 || size % SECTOR != 0) {
@@ -137,11 +137,11 @@ static gboolean detect_without_magic(int fd, SteadFormat *format, GError **error
                         size == 0 ? "it is empty" : "it is not a disk image of a known format");
         return FALSE;
     }
-    *format = STEAD_FORMAT_RAW;
+    *format = STEAD_DISK_FORMAT_RAW;
     return TRUE;
 }
 
-gboolean stead_format_detect(int fd, SteadFormat *format, GError **error)
+gboolean stead_disk_format_detect(int fd, SteadDiskFormat *format, GError **error)
 {
     guint8 head[SECTOR];
     gsize n;
@@ -156,7 +156,7 @@ gboolean stead_format_detect(int fd, SteadFormat *format, GError **error)
             stead_set_error(error, STEAD_ERROR_UNSUPPORTED, magic->hint, "it is %s", magic->what);
             return FALSE;
         }
-        *format = (SteadFormat)magic->format;
+        *format = (SteadDiskFormat)magic->format;
         return TRUE;
     }
     return detect_without_magic(fd, format, error);

@@ -5,14 +5,14 @@
 #include <glib.h>
 
 typedef enum {
-    STEAD_FORMAT_RAW,
-    STEAD_FORMAT_QCOW2,
-    STEAD_FORMAT_VMDK,
-    STEAD_FORMAT_VDI,
-    STEAD_FORMAT_VHDX,
-    STEAD_FORMAT_VHD,
-    STEAD_N_FORMATS
-} SteadFormat;
+    STEAD_DISK_FORMAT_RAW,
+    STEAD_DISK_FORMAT_QCOW2,
+    STEAD_DISK_FORMAT_VMDK,
+    STEAD_DISK_FORMAT_VDI,
+    STEAD_DISK_FORMAT_VHDX,
+    STEAD_DISK_FORMAT_VHD,
+    STEAD_N_DISK_FORMATS
+} SteadDiskFormat;
 
 typedef enum {
     STEAD_PACKING_NONE,
@@ -23,8 +23,8 @@ typedef enum {
 } SteadPacking;
 
 /* "qcow2", ...; and QEMU's name of the driver ("vpc" for vhd). */
-const char *stead_format_name(SteadFormat format);
-const char *stead_format_driver(SteadFormat format);
+const char *stead_disk_format_name(SteadDiskFormat format);
+const char *stead_disk_format_driver(SteadDiskFormat format);
 
 /* "gzip", "xz", "zstd"; "none". */
 const char *stead_packing_name(SteadPacking packing);
@@ -37,7 +37,7 @@ gboolean stead_packing_detect(int fd, SteadPacking *packing, GError **error);
  * sectors. Errors: UNSUPPORTED for what is known but not taken (an archive, an older format), with
  * what to do as the hint; INVALID for what is no disk image; GIO's.
  */
-gboolean stead_format_detect(int fd, SteadFormat *format, GError **error);
+gboolean stead_disk_format_detect(int fd, SteadDiskFormat *format, GError **error);
 
 /*
  * Reads the headers of a file of this format and refuses everything that could make a reader open
@@ -47,4 +47,5 @@ gboolean stead_format_detect(int fd, SteadFormat *format, GError **error);
  *
  * Errors: INVALID (dangerous or broken), UNSUPPORTED, EXHAUSTED (above STEAD_MAX_DISK), GIO's.
  */
-gboolean stead_format_inspect(int fd, SteadFormat format, guint64 *virtual_size, GError **error);
+gboolean stead_disk_format_inspect(int fd, SteadDiskFormat format, guint64 *virtual_size,
+                                   GError **error);

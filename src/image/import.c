@@ -111,11 +111,11 @@ static gboolean stage_content(Import *import, SteadPacking packing, GError **err
     stead_autounlink staged = stead_image_store_stage(import->store, ".disk", &fd, error);
     if (staged == NULL)
         return FALSE;
-    gboolean done =
-        packing == STEAD_PACKING_NONE
-            ? stead_copy(import->fd, fd, import->progress, import->data, import->cancellable, error)
-            : stead_unpack(import->fd, packing, fd, import->progress, import->data,
-                           import->cancellable, error);
+    gboolean done = packing == STEAD_PACKING_NONE
+                        ? stead_copy_sparse(import->fd, fd, import->progress, import->data,
+                                            import->cancellable, error)
+                        : stead_unpack(import->fd, packing, fd, import->progress, import->data,
+                                       import->cancellable, error);
     if (done)
         replace_content(import, &fd, &staged);
     return done;
@@ -134,12 +134,13 @@ static gboolean make_readable(Import *import, GError **error)
 }
 
 /* The content as qemu-img is told of it. Owned by the caller. */
-static char *describe_input(SteadFormat format)
+static char *describe_input(SteadDiskFormat format)
 {
-    gboolean may_have_backing = format == STEAD_FORMAT_QCOW2 || format == STEAD_FORMAT_VMDK;
+    gboolean may_have_backing =
+        format == STEAD_DISK_FORMAT_QCOW2 || format == STEAD_DISK_FORMAT_VMDK;
     return g_strdup_printf("json:{\"driver\":\"%s\",%s\"file\":{\"driver\":\"file\","
                            "\"filename\":\"" INPUT_NAME "\"}}",
-                           stead_format_driver(format),
+                           stead_disk_format_driver(format),
                            may_have_backing ? "\"backing\":null," : "");
 }
 
@@ -155,7 +156,7 @@ static gboolean collect(const guint8 *bytes, gsize n, gpointer data, GError **er
 }
 
 /* Runs `qemu-img COMMAND --output=json [-O qcow2] INPUT` and returns one number of its answer. */
-static gboolean ask_qemu_img(Import *import, const char *command, SteadFormat format,
+static gboolean ask_qemu_img(Import *import, const char *command, SteadDiskFormat format,
                              const char *member, guint64 *number, GError **error)
 {
     g_autofree char *input = describe_input(format);
@@ -192,7 +193,7 @@ static gboolean ask_qemu_img(Import *import, const char *command, SteadFormat fo
     return TRUE;
 }
 
-static gboolean check_size(Import *import, SteadFormat format, GError **error)
+static gboolean check_size(Import *import, SteadDiskFormat format, GError **error)
 {
     guint64 size;
     if (!ask_qemu_img(import, "info", format, "virtual-size", &size, error))
@@ -231,7 +232,7 @@ static gboolean take_percent(const guint8 *bytes, gsize n, gpointer data, GError
     return TRUE;
 }
 
-static gboolean run_convert(Import *import, SteadFormat format, int to, guint64 max_file,
+static gboolean run_convert(Import *import, SteadDiskFormat format, int to, guint64 max_file,
                             GError **error)
 {
     g_autofree char *input = describe_input(format);
@@ -250,7 +251,7 @@ static gboolean run_convert(Import *import, SteadFormat format, int to, guint64 
 }
 
 /* Writes the content anew as a qcow2 of our own making. */
-static gboolean convert(Import *import, SteadFormat format, GError **error)
+static gboolean convert(Import *import, SteadDiskFormat format, GError **error)
 {
     guint64 required;
     if (!make_readable(import, error) || !check_size(import, format, error) ||
@@ -292,14 +293,14 @@ static gboolean keep(Import *import, const char *file, GError **error)
 static gboolean bring_in(Import *import, const char *file, GError **error)
 {
     SteadPacking packing;
-    SteadFormat format;
+    SteadDiskFormat format;
     guint64 size;
     if (!stead_packing_detect(import->fd, &packing, error) ||
         (packing != STEAD_PACKING_NONE && !stage_content(import, packing, error)) ||
-        !stead_format_detect(import->fd, &format, error) ||
-        !stead_format_inspect(import->fd, format, &size, error))
+        !stead_disk_format_detect(import->fd, &format, error) ||
+        !stead_disk_format_inspect(import->fd, format, &size, error))
         return FALSE;
-    if (import->options->verified && format == STEAD_FORMAT_QCOW2)
+    if (import->options->verified && format == STEAD_DISK_FORMAT_QCOW2)
         return keep(import, file, error);
     return convert(import, format, error);
 }

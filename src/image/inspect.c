@@ -363,18 +363,19 @@ static gboolean inspect_vhdx(int fd, guint64 *virtual_size, GError **error)
 typedef gboolean (*InspectFunc)(int fd, guint64 *virtual_size, GError **error);
 
 static const InspectFunc inspectors[] = {
-    [STEAD_FORMAT_RAW] = inspect_raw,   [STEAD_FORMAT_QCOW2] = inspect_qcow2,
-    [STEAD_FORMAT_VMDK] = inspect_vmdk, [STEAD_FORMAT_VDI] = inspect_vdi,
-    [STEAD_FORMAT_VHDX] = inspect_vhdx, [STEAD_FORMAT_VHD] = inspect_vhd,
+    [STEAD_DISK_FORMAT_RAW] = inspect_raw,   [STEAD_DISK_FORMAT_QCOW2] = inspect_qcow2,
+    [STEAD_DISK_FORMAT_VMDK] = inspect_vmdk, [STEAD_DISK_FORMAT_VDI] = inspect_vdi,
+    [STEAD_DISK_FORMAT_VHDX] = inspect_vhdx, [STEAD_DISK_FORMAT_VHD] = inspect_vhd,
 };
-G_STATIC_ASSERT(G_N_ELEMENTS(inspectors) == STEAD_N_FORMATS);
+G_STATIC_ASSERT(G_N_ELEMENTS(inspectors) == STEAD_N_DISK_FORMATS);
 
-gboolean stead_format_inspect(int fd, SteadFormat format, guint64 *virtual_size, GError **error)
+gboolean stead_disk_format_inspect(int fd, SteadDiskFormat format, guint64 *virtual_size,
+                                   GError **error)
 {
     guint64 size = 0;
     if (!inspectors[format](fd, &size, error))
         return FALSE;
     if (virtual_size)
         *virtual_size = size;
-    return format == STEAD_FORMAT_VHDX || check_virtual_size(size, error);
+    return format == STEAD_DISK_FORMAT_VHDX || check_virtual_size(size, error);
 }

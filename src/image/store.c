@@ -200,17 +200,17 @@ static int open_staged(const char *file, guint64 *size, guint64 *virtual_size, G
 {
     stead_autofd fd = open(file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
-    SteadFormat format;
+    SteadDiskFormat format;
     if (fd < 0 || fstat(fd, &st) != 0) {
         fail_errno(error, errno, "opening", file);
         return -1;
     }
-    if (!S_ISREG(st.st_mode) || !stead_format_detect(fd, &format, NULL) ||
-        format != STEAD_FORMAT_QCOW2) {
+    if (!S_ISREG(st.st_mode) || !stead_disk_format_detect(fd, &format, NULL) ||
+        format != STEAD_DISK_FORMAT_QCOW2) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s is not a qcow2 image", file);
         return -1;
     }
-    if (!stead_format_inspect(fd, format, virtual_size, error)) {
+    if (!stead_disk_format_inspect(fd, format, virtual_size, error)) {
         g_prefix_error(error, "%s: ", file);
         return -1;
     }

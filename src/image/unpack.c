@@ -150,8 +150,8 @@ static gboolean copy_run(Sink *sink, guint64 end, guint8 *buffer, GCancellable *
     return TRUE;
 }
 
-gboolean stead_copy(int from, int to, SteadProgressFunc progress, gpointer data,
-                    GCancellable *cancellable, GError **error)
+gboolean stead_copy_sparse(int from, int to, SteadProgressFunc progress, gpointer data,
+                           GCancellable *cancellable, GError **error)
 {
     struct stat st;
     if (ioctl(to, FICLONE, from) == 0)

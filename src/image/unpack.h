@@ -19,5 +19,5 @@ gboolean stead_unpack(int from, SteadPacking packing, int to, SteadProgressFunc 
                       gpointer data, GCancellable *cancellable, GError **error);
 
 /* Copies likewise, sharing blocks where the file system can. Stage told: "copying". */
-gboolean stead_copy(int from, int to, SteadProgressFunc progress, gpointer data,
-                    GCancellable *cancellable, GError **error);
+gboolean stead_copy_sparse(int from, int to, SteadProgressFunc progress, gpointer data,
+                           GCancellable *cancellable, GError **error);

@@ -250,9 +250,9 @@ static void test_iso(Fixture *fixture, gconstpointer data)
     g_autofree char *text = NULL;
     g_autoptr(GError) error = NULL;
     struct stat st;
+    case_init(&one);
     if (!have_xorriso())
         return;
-    case_init(&one);
     fill(&one);
     one.spec->user_data = g_strdup("#cloud-config\nhostname: mine\n");
     stead_seed_write(&one.options, iso, &error);
@@ -281,13 +281,26 @@ static void test_iso_is_labelled(Fixture *fixture, gconstpointer data)
     g_autofree char *iso = fixture_path(fixture, "seed.iso");
     g_autofree char *bytes = NULL;
     gsize length;
+    case_init(&one);
     if (!have_xorriso())
         return;
-    case_init(&one);
     g_assert_true(stead_seed_write(&one.options, iso, NULL));
     g_assert_true(g_file_get_contents(iso, &bytes, &length, NULL));
     /* ISO 9660: the volume identifier of the primary descriptor, in sector 16. */
     g_assert_cmpint(strncmp(bytes + 16 * 2048 + 40, "cidata  ", 8), ==, 0);
+}
+
+#define ISO_SECTOR 2048
+
+/* Each record of a directory (ISO 9660, 9.1) has a date at byte 18, the year first. */
+static void assert_fixed_dates(const guint8 *directory)
+{
+    guint records = 0;
+    for (gsize at = 0; at < ISO_SECTOR && directory[at] > 0; at += directory[at], records++) {
+        g_assert_cmpuint(directory[at + 18], ==, 2020 - 1900);
+        g_assert_cmpuint(directory[at + 19], ==, 1);
+    }
+    g_assert_cmpuint(records, ==, 2 + 3); /* itself, its parent, three files */
 }
 
 static void test_iso_is_reproducible(Fixture *fixture, gconstpointer data)
@@ -295,15 +308,23 @@ static void test_iso_is_reproducible(Fixture *fixture, gconstpointer data)
     g_auto(Case) one;
     g_autofree char *iso = fixture_path(fixture, "a.iso");
     g_autofree char *again = fixture_path(fixture, "b.iso");
+    g_autofree char *bytes = NULL;
+    case_init(&one);
     if (!have_xorriso())
         return;
-    case_init(&one);
     fill(&one);
     g_assert_true(stead_seed_write(&one.options, iso, NULL));
-    g_usleep(1100 * 1000); /* not a wait: the clock has to show another second */
     g_assert_true(stead_seed_write(&one.options, again, NULL));
     fixture_run("cmp", iso, again, NULL);
     g_assert_cmpuint(fixture_count(fixture->folder), ==, 3);
+
+    /* Equal because the dates are fixed, not because both were made in one second. */
+    g_assert_true(g_file_get_contents(iso, &bytes, NULL, NULL));
+    const char *descriptor = bytes + (gsize)16 * ISO_SECTOR;
+    guint32 directory;
+    g_assert_cmpint(strncmp(descriptor + 813, "20200101", 8), ==, 0);
+    memcpy(&directory, descriptor + 156 + 2, sizeof directory);
+    assert_fixed_dates((const guint8 *)bytes + (gsize)GUINT32_FROM_LE(directory) * ISO_SECTOR);
 }
 
 static void test_iso_to_nowhere(Fixture *fixture, gconstpointer data)
