@@ -39,15 +39,30 @@ static gboolean is_gone(void)
     return failure && failure->code == VIR_ERR_NO_NETWORK;
 }
 
+/* Brings it to be active or not. Success also when another was faster. Asking whether it is active
+ * forgets libvirt's error, so that is kept first. */
+static gboolean set_active(virNetworkPtr network, gboolean active, GError **error)
+{
+    const char *name = virNetworkGetName(network);
+    g_autoptr(GError) why = NULL;
+    if ((virNetworkIsActive(network) == 1) == active)
+        return TRUE;
+    if ((active ? virNetworkCreate(network) : virNetworkDestroy(network)) == 0)
+        return TRUE;
+    stead_libvirt_error(&why, "%s network %s", active ? "starting" : "stopping", name);
+    if ((virNetworkIsActive(network) == 1) == active)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
 /* Stops and undefines; success when it went away meanwhile. */
 static gboolean unmake(virNetworkPtr network, GError **error)
 {
-    const char *name = virNetworkGetName(network);
-    if (virNetworkIsActive(network) == 1 && virNetworkDestroy(network) < 0 && !is_gone() &&
-        virNetworkIsActive(network) == 1)
-        return stead_libvirt_error(error, "stopping network %s", name);
+    if (!set_active(network, FALSE, error))
+        return FALSE;
     if (virNetworkIsPersistent(network) == 1 && virNetworkUndefine(network) < 0 && !is_gone())
-        return stead_libvirt_error(error, "removing network %s", name);
+        return stead_libvirt_error(error, "removing network %s", virNetworkGetName(network));
     return TRUE;
 }
 
@@ -84,21 +99,13 @@ static gboolean find(virConnectPtr conn, const char *id, virNetworkPtr *found, G
     return stead_libvirt_error(error, "looking for network %s", id);
 }
 
-static gboolean start(virNetworkPtr network, GError **error)
-{
-    if (virNetworkIsActive(network) == 1 || virNetworkCreate(network) == 0 ||
-        virNetworkIsActive(network) == 1)
-        return TRUE;
-    return stead_libvirt_error(error, "starting network %s", virNetworkGetName(network));
-}
-
 static gboolean define_and_start(virConnectPtr conn, const char *name, const char *xml,
                                  GError **error)
 {
     g_autoptr(virNetwork) made = virNetworkDefineXML(conn, xml);
     if (made == NULL)
         return stead_libvirt_error(error, "defining network %s", name);
-    if (!start(made, error)) {
+    if (!set_active(made, TRUE, error)) {
         unmake(made, NULL);
         return FALSE;
     }
@@ -184,7 +191,7 @@ static gboolean make_again(virConnectPtr conn, virNetworkPtr existing, SteadNetw
     if (network->spec->subnet && xml == NULL)
         return FALSE;
     if (xml && is_as_wanted(doc, xml))
-        return start(existing, error);
+        return set_active(existing, TRUE, error);
     guint ports = stead_host_bridge_ports(STEAD_SYS_CLASS_NET, network->bridge);
     if (ports > 0) {
         stead_set_error(error, STEAD_ERROR_BUSY, "Stop the instances that use it, then repeat.",

@@ -7,9 +7,6 @@
  * data already, so it is kept whenever it can be; a clone is made before its instance first runs,
  * so it is kept only where it is exactly right, and a full copy, of which one cannot see whether it
  * was finished, never.
- *
- * libvirt knows a pool's files by its latest look. A file that is there but unknown (libvirtd was
- * killed while making it) makes it look again.
  */
 #include "storage/disk.h"
 
@@ -20,11 +17,9 @@
 #include "base/error.h"
 #include "base/subprocess.h"
 #include "base/units.h"
-#include "host/xml.h"
-#include "storage/disk_name.h"
 #include "storage/disk_xml.h"
-#include "storage/pool.h"
 #include "storage/qemu_img.h"
+#include "storage/spot.h"
 
 /* What an empty qcow2 file and its tables need at once. */
 #define SPARSE_NEED (G_GUINT64_CONSTANT(1) << 20)
@@ -40,112 +35,7 @@ void stead_disk_free(SteadDisk *disk)
     g_free(disk);
 }
 
-/* ---- volumes as libvirt has them ---- */
-
-/* An open pool, and the name that a place has in it. */
-typedef struct {
-    virConnectPtr conn;
-    virStoragePoolPtr pool;
-    SteadPool *info;
-    char *name;
-} Spot;
-
-static void spot_clear(Spot *spot)
-{
-    g_clear_pointer(&spot->name, g_free);
-    g_clear_pointer(&spot->info, stead_pool_free);
-    g_clear_pointer(&spot->pool, virStoragePoolFree);
-    g_clear_pointer(&spot->conn, virConnectClose);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Spot, spot_clear)
-
-static gboolean spot_open(SteadLibvirt *libvirt, const SteadPaths *paths, const char *pool,
-                          const char *stem, Spot *spot, GError **error)
-{
-    spot->conn = stead_libvirt_get(libvirt, error);
-    spot->pool = spot->conn ? stead_pool_open(spot->conn, paths, pool, &spot->info, error) : NULL;
-    if (spot->pool == NULL)
-        return FALSE;
-    spot->name = spot->info->files ? g_strconcat(stem, ".qcow2", NULL) : g_strdup(stem);
-    return TRUE;
-}
-
-static gboolean is_no_volume(void)
-{
-    const virError *failure = virGetLastError();
-    return failure && failure->code == VIR_ERR_NO_STORAGE_VOL;
-}
-
-static gboolean is_no_pool(void)
-{
-    const virError *failure = virGetLastError();
-    return failure && failure->code == VIR_ERR_NO_STORAGE_POOL;
-}
-
-/* *volume is NULL when there is none. */
-static gboolean look_up(const Spot *spot, virStorageVolPtr *volume, GError **error)
-{
-    *volume = virStorageVolLookupByName(spot->pool, spot->name);
-    if (*volume == NULL && is_no_volume()) {
-        g_autofree char *path =
-            g_build_filename(spot->info->path ? spot->info->path : "/", spot->name, NULL);
-        if (!spot->info->files || !g_file_test(path, G_FILE_TEST_EXISTS))
-            return TRUE;
-        if (!stead_pool_refresh(spot->pool, error))
-            return FALSE;
-        *volume = virStorageVolLookupByName(spot->pool, spot->name);
-    }
-    if (*volume || is_no_volume())
-        return TRUE;
-    return stead_libvirt_error(error, "looking for volume %s", spot->name);
-}
-
-static guint64 xml_size(xmlDocPtr doc, const char *xpath)
-{
-    g_autofree char *text = stead_xml_string(doc, xpath);
-    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
-}
-
-/* *backing (may be NULL) is owned by the caller. */
-static SteadDisk *describe(virStorageVolPtr volume, char **backing, GError **error)
-{
-    const char *name = virStorageVolGetName(volume);
-    g_autofree char *xml = virStorageVolGetXMLDesc(volume, 0);
-    if (xml == NULL) {
-        stead_libvirt_error(error, "reading volume %s", name);
-        return NULL;
-    }
-    g_autoptr(xmlDoc) doc = stead_xml_parse(name, xml, error);
-    if (doc == NULL)
-        return NULL;
-    SteadDisk *disk = g_new0(SteadDisk, 1);
-    disk->path = stead_xml_string(doc, "/volume/target/path");
-    disk->format = stead_xml_string(doc, "/volume[@type='file']/target/format/@type");
-    if (disk->format == NULL)
-        disk->format = g_strdup("raw");
-    disk->capacity = xml_size(doc, "/volume/capacity");
-    disk->allocation = xml_size(doc, "/volume/allocation");
-    if (backing)
-        *backing = stead_xml_string(doc, "/volume/backingStore/path");
-    return disk;
-}
-
-static gboolean delete_volume(virStorageVolPtr volume, GError **error)
-{
-    if (virStorageVolDelete(volume, 0) == 0 || is_no_volume())
-        return TRUE;
-    return stead_libvirt_error(error, "removing volume %s", virStorageVolGetName(volume));
-}
-
-/* Whatever a failed attempt left; its own failure is of no interest. */
-static void discard(const Spot *spot)
-{
-    g_autoptr(virStorageVol) volume = NULL;
-    if (look_up(spot, &volume, NULL) && volume)
-        delete_volume(volume, NULL);
-}
-
-static SteadDisk *create(const Spot *spot, guint64 size, const SteadDiskImage *image,
+static SteadDisk *create(const SteadSpot *spot, guint64 size, const SteadDiskImage *image,
                          GError **error)
 {
     if (!stead_pool_check_space(spot->pool, spot->info, spot->info->files ? SPARSE_NEED : size,
@@ -155,9 +45,9 @@ static SteadDisk *create(const Spot *spot, guint64 size, const SteadDiskImage *i
     g_autoptr(virStorageVol) volume = virStorageVolCreateXML(spot->pool, xml, 0);
     if (volume == NULL)
         stead_libvirt_error(error, "making volume %s in pool %s", spot->name, spot->info->name);
-    SteadDisk *disk = volume ? describe(volume, NULL, error) : NULL;
+    SteadDisk *disk = volume ? stead_volume_describe(volume, NULL, error) : NULL;
     if (disk == NULL)
-        discard(spot);
+        stead_spot_discard(spot);
     return disk;
 }
 
@@ -174,10 +64,10 @@ static gboolean grow(virStorageVolPtr volume, SteadDisk *disk, guint64 size, GEr
 }
 
 /* A blank disk is there: keeps it (*disk), or clears it away for a new one (*disk NULL). */
-static gboolean keep_or_clear(const Spot *spot, virStorageVolPtr volume, guint64 size,
+static gboolean keep_or_clear(const SteadSpot *spot, virStorageVolPtr volume, guint64 size,
                               SteadDisk **disk, GError **error)
 {
-    g_autoptr(SteadDisk) found = describe(volume, NULL, error);
+    g_autoptr(SteadDisk) found = stead_volume_describe(volume, NULL, error);
     if (found == NULL)
         return FALSE;
     if (!spot->info->files || strcmp(found->format, "qcow2") == 0) {
@@ -187,7 +77,7 @@ static gboolean keep_or_clear(const Spot *spot, virStorageVolPtr volume, guint64
         return TRUE;
     }
     if (found->allocation <= HALF_MADE_MAX)
-        return delete_volume(volume, error);
+        return stead_volume_delete(volume, error);
     stead_set_error(error, STEAD_ERROR_CONFLICT, "Move it away, or choose another name.",
                     "%s is there already, and is not a disk that stead made", found->path);
     return FALSE;
@@ -209,11 +99,11 @@ static gboolean zero_from(const SteadDisk *disk, guint64 offset, GCancellable *c
 SteadDisk *stead_disk_make(SteadLibvirt *libvirt, const SteadPaths *paths, SteadDiskPlace place,
                            guint64 size, GError **error)
 {
-    g_auto(Spot) spot = {0};
+    g_auto(SteadSpot) spot = {0};
     g_autoptr(virStorageVol) volume = NULL;
     g_autoptr(SteadDisk) disk = NULL;
-    if (!spot_open(libvirt, paths, place.pool, place.stem, &spot, error) ||
-        !look_up(&spot, &volume, error) ||
+    if (!stead_spot_open(libvirt, paths, place.pool, place.stem, &spot, error) ||
+        !stead_spot_look_up(&spot, &volume, error) ||
         (volume && !keep_or_clear(&spot, volume, size, &disk, error)))
         return NULL;
     if (disk)
@@ -221,7 +111,7 @@ SteadDisk *stead_disk_make(SteadLibvirt *libvirt, const SteadPaths *paths, Stead
     disk = create(&spot, size, NULL, error);
     if (disk == NULL || zero_from(disk, 0, NULL, error))
         return g_steal_pointer(&disk);
-    discard(&spot);
+    stead_spot_discard(&spot);
     return NULL;
 }
 
@@ -243,21 +133,21 @@ static gboolean check_size(const SteadDiskImage *image, guint64 *size, GError **
 }
 
 /* Whether the volume is the very clone; otherwise it is removed, and *disk stays NULL. */
-static gboolean keep_clone_or_clear(const Spot *spot, virStorageVolPtr volume,
+static gboolean keep_clone_or_clear(const SteadSpot *spot, virStorageVolPtr volume,
                                     const SteadDiskImage *image, guint64 size, SteadDisk **disk,
                                     GError **error)
 {
     g_autofree char *backing = NULL;
-    g_autoptr(SteadDisk) found = describe(volume, &backing, NULL);
+    g_autoptr(SteadDisk) found = stead_volume_describe(volume, &backing, NULL);
     if (found && spot->info->files && strcmp(found->format, "qcow2") == 0 &&
         found->capacity == size && g_strcmp0(backing, image->path) == 0) {
         *disk = g_steal_pointer(&found);
         return TRUE;
     }
-    return delete_volume(volume, error);
+    return stead_volume_delete(volume, error);
 }
 
-static SteadDisk *copy_in_full(const Spot *spot, const SteadDiskImage *image, guint64 size,
+static SteadDisk *copy_in_full(const SteadSpot *spot, const SteadDiskImage *image, guint64 size,
                                SteadProgressFunc progress, gpointer data, GCancellable *cancellable,
                                GError **error)
 {
@@ -268,7 +158,7 @@ static SteadDisk *copy_in_full(const Spot *spot, const SteadDiskImage *image, gu
                              error) &&
         zero_from(disk, image->virtual_size, cancellable, error))
         return g_steal_pointer(&disk);
-    discard(spot);
+    stead_spot_discard(spot);
     return NULL;
 }
 
@@ -276,12 +166,12 @@ SteadDisk *stead_disk_clone(SteadLibvirt *libvirt, const SteadPaths *paths, Stea
                             const SteadDiskImage *image, guint64 size, SteadProgressFunc progress,
                             gpointer data, GCancellable *cancellable, GError **error)
 {
-    g_auto(Spot) spot = {0};
+    g_auto(SteadSpot) spot = {0};
     g_autoptr(virStorageVol) volume = NULL;
     SteadDisk *disk = NULL;
     if (!check_size(image, &size, error) ||
-        !spot_open(libvirt, paths, place.pool, place.stem, &spot, error) ||
-        !look_up(&spot, &volume, error) ||
+        !stead_spot_open(libvirt, paths, place.pool, place.stem, &spot, error) ||
+        !stead_spot_look_up(&spot, &volume, error) ||
         (volume && !keep_clone_or_clear(&spot, volume, image, size, &disk, error)))
         return NULL;
     if (disk)
@@ -305,12 +195,13 @@ static gboolean look_up_path(virConnectPtr conn, const char *path, virStorageVol
                              GError **error)
 {
     *volume = virStorageVolLookupByPath(conn, path);
-    if (*volume == NULL && is_no_volume() && g_file_test(path, G_FILE_TEST_EXISTS) &&
-        refresh_around(conn, path))
-        *volume = virStorageVolLookupByPath(conn, path);
-    if (*volume || is_no_volume() || is_no_pool())
+    if (*volume)
         return TRUE;
-    return stead_libvirt_error(error, "looking for %s", path);
+    if (!stead_is_no_volume())
+        return stead_libvirt_error(error, "looking for %s", path);
+    if (g_file_test(path, G_FILE_TEST_EXISTS) && refresh_around(conn, path))
+        *volume = virStorageVolLookupByPath(conn, path);
+    return TRUE;
 }
 
 static virStorageVolPtr need_path(virConnectPtr conn, const char *path, GError **error)
@@ -325,14 +216,14 @@ SteadDisk *stead_disk_info(SteadLibvirt *libvirt, const char *path, GError **err
 {
     g_autoptr(virConnect) conn = stead_libvirt_get(libvirt, error);
     g_autoptr(virStorageVol) volume = conn ? need_path(conn, path, error) : NULL;
-    return volume ? describe(volume, NULL, error) : NULL;
+    return volume ? stead_volume_describe(volume, NULL, error) : NULL;
 }
 
 gboolean stead_disk_resize(SteadLibvirt *libvirt, const char *path, guint64 size, GError **error)
 {
     g_autoptr(virConnect) conn = stead_libvirt_get(libvirt, error);
     g_autoptr(virStorageVol) volume = conn ? need_path(conn, path, error) : NULL;
-    g_autoptr(SteadDisk) disk = volume ? describe(volume, NULL, error) : NULL;
+    g_autoptr(SteadDisk) disk = volume ? stead_volume_describe(volume, NULL, error) : NULL;
     if (disk == NULL)
         return FALSE;
     if (size >= disk->capacity)
@@ -353,95 +244,10 @@ gboolean stead_disk_remove(SteadLibvirt *libvirt, const char *path, GError **err
     if (conn == NULL || !look_up_path(conn, path, &volume, error))
         return FALSE;
     if (volume)
-        return delete_volume(volume, error);
+        return stead_volume_delete(volume, error);
     if (g_file_test(path, G_FILE_TEST_IS_REGULAR) && g_unlink(path) != 0) {
         stead_set_error(error, STEAD_ERROR_DENIED, NULL, "%s cannot be removed", path);
         return FALSE;
     }
     return TRUE;
-}
-
-/* ---- many ---- */
-
-/* The names of all volumes of the pool, those also that libvirt has not seen yet. */
-static GPtrArray *list_names(const Spot *spot, GError **error)
-{
-    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    if (spot->info->files) {
-        g_autoptr(GDir) dir = g_dir_open(spot->info->path, 0, error);
-        if (dir == NULL)
-            return NULL;
-        for (const char *name; (name = g_dir_read_name(dir));)
-            g_ptr_array_add(names, g_strdup(name));
-        return g_steal_pointer(&names);
-    }
-    virStorageVolPtr *volumes = NULL;
-    int n = virStoragePoolListAllVolumes(spot->pool, &volumes, 0);
-    if (n < 0) {
-        stead_libvirt_error(error, "listing the volumes of pool %s", spot->info->name);
-        return NULL;
-    }
-    for (int i = 0; i < n; i++) {
-        g_ptr_array_add(names, g_strdup(virStorageVolGetName(volumes[i])));
-        virStorageVolFree(volumes[i]);
-    }
-    free(volumes);
-    return g_steal_pointer(&names);
-}
-
-static gboolean remove_named(const Spot *spot, const char *name, GError **error)
-{
-    g_autoptr(virStorageVol) volume = virStorageVolLookupByName(spot->pool, name);
-    if (volume)
-        return delete_volume(volume, error);
-    if (!is_no_volume())
-        return stead_libvirt_error(error, "looking for volume %s", name);
-    if (!spot->info->files)
-        return TRUE;
-    g_autofree char *path = g_build_filename(spot->info->path, name, NULL);
-    return stead_remove_tree(path, error);
-}
-
-gboolean stead_disk_remove_all(SteadLibvirt *libvirt, const SteadPaths *paths, const char *pool,
-                               const char *name, const char *id, GError **error)
-{
-    g_auto(Spot) spot = {0};
-    g_autoptr(GError) local = NULL;
-    if (!spot_open(libvirt, paths, pool, name, &spot, &local)) {
-        if (g_error_matches(local, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
-            return TRUE;
-        g_propagate_error(error, g_steal_pointer(&local));
-        return FALSE;
-    }
-    g_autoptr(GPtrArray) names = list_names(&spot, error);
-    for (guint i = 0; names && i < names->len; i++) {
-        const char *volume = g_ptr_array_index(names, i);
-        if (stead_disk_name_is_of(volume, name, id) && !remove_named(&spot, volume, error))
-            return FALSE;
-    }
-    return names != NULL;
-}
-
-GPtrArray *stead_storage_orphans(SteadLibvirt *libvirt, const SteadPaths *paths, GHashTable *known,
-                                 GError **error)
-{
-    g_auto(Spot) spot = {0};
-    if (!spot_open(libvirt, paths, NULL, "", &spot, error))
-        return NULL;
-    g_autoptr(GHashTable) digits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    GHashTableIter iter;
-    gpointer id;
-    g_hash_table_iter_init(&iter, known);
-    while (g_hash_table_iter_next(&iter, &id, NULL))
-        g_hash_table_add(digits, g_strndup(id, STEAD_DISK_ID_DIGITS));
-    g_autoptr(GPtrArray) names = list_names(&spot, error);
-    if (names == NULL)
-        return NULL;
-    GPtrArray *orphans = g_ptr_array_new_with_free_func(g_free);
-    for (guint i = 0; i < names->len; i++) {
-        const char *name = g_ptr_array_index(names, i);
-        if (stead_disk_name_is_orphan(name, digits))
-            g_ptr_array_add(orphans, g_build_filename(spot.info->path, name, NULL));
-    }
-    return orphans;
 }

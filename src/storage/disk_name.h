@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of volumes in a pool. Each holds the first 8 digits of an id, so that a repeated attempt
- * finds what a former one made, nobody else's volume is taken for one's own, and a volume whose
- * owner is gone is known as an orphan. Pure.
+ * Names of volumes in a pool. Each holds the first 8 digits of its owner's id, so that a repeated
+ * attempt finds what a former one made, nobody else's volume is taken for one's own, and a volume
+ * whose owner is gone is known as an orphan. Pure.
  */
 #pragma once
 
@@ -14,10 +14,10 @@
  * instance's further ones. The suffix follows from the pool. Owned by the caller. */
 char *stead_disk_stem(const char *name, const char *id, guint n);
 
-/* Whether a volume's name was made from this name and id: the stem itself, a further disk, or a
- * layer that a snapshot put on top ("web-1a2b3c4d.s1"). */
-gboolean stead_disk_name_is_of(const char *volume, const char *name, const char *id);
+/* The id's digits in a volume's name: of a stem, with any suffix or of a layer that a snapshot put
+ * on top ("web-1a2b3c4d.s1.qcow2"). NULL for a name that stead did not make. Owned by the caller.
+ */
+char *stead_disk_name_id(const char *volume);
 
-/* Whether a volume's name holds an id, none of which is that of an entry of `known` (a set of the
- * first 8 digits of ids). Names that stead did not make are no orphans. */
-gboolean stead_disk_name_is_orphan(const char *volume, GHashTable *known);
+/* Whether a volume's name holds this id. */
+gboolean stead_disk_name_is_of(const char *volume, const char *id);

@@ -138,6 +138,19 @@ static gboolean check_folder(const SteadPool *info, const char *path, GError **e
     return FALSE;
 }
 
+/* Success also when another job was faster. Asking whether it is active forgets libvirt's error. */
+static gboolean start(virStoragePoolPtr pool, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    if (virStoragePoolCreate(pool, 0) == 0)
+        return TRUE;
+    stead_libvirt_error(&why, "starting the pool %s", virStoragePoolGetName(pool));
+    if (virStoragePoolIsActive(pool) == 1)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
 static virStoragePoolPtr open_default(virConnectPtr conn, const SteadPaths *paths, GError **error)
 {
     g_autofree char *name = stead_pool_default_name(paths);
@@ -148,10 +161,8 @@ static virStoragePoolPtr open_default(virConnectPtr conn, const SteadPaths *path
     g_autoptr(SteadPool) info = pool ? describe(pool, paths, error) : NULL;
     if (info == NULL || !check_folder(info, path, error))
         return NULL;
-    if (!info->active && virStoragePoolCreate(pool, 0) < 0 && virStoragePoolIsActive(pool) != 1) {
-        stead_libvirt_error(error, "starting the pool %s", name);
+    if (!info->active && !start(pool, error))
         return NULL;
-    }
     virStoragePoolSetAutostart(pool, 1);
     return g_steal_pointer(&pool);
 }
