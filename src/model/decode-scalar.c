@@ -152,7 +152,6 @@ static char *read_text(SteadDecoder *decoder, const SteadField *field, const Ste
     const SteadFormat *format = field->format;
     g_autofree char *more =
         stead_node_is_text(node) && format && format->explain ? format->explain(node->text) : NULL;
-    g_autofree char *longer = NULL;
     if (!more && stead_node_is_text(node) && format && format->max > 0 &&
         strlen(node->text) > format->max)
         more = g_strdup_printf("it may be %" G_GSIZE_FORMAT " bytes long", format->max);

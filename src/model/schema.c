@@ -4,10 +4,8 @@
  * below $defs; a short form is the other branch of an anyOf. The schema says what a schema can: it
  * refuses nothing that the parser accepts, and the parser has the last word.
  */
-#include "model/field.h"
+#include "model/format.h"
 #include "model/spec-fields.h"
-
-#include "base/units.h"
 
 /* Sizes and durations as text; their limits are in the description. */
 #define SIZE_PATTERN "^[0-9]+(\\.[0-9]{1,9})? *[KMGTPkmgtp]?[Ii]?[Bb]?$"
@@ -129,7 +127,7 @@ static void set_map(JsonObject *schema, const SteadField *field)
 {
     set_type_or_null(schema, "object");
     json_object_set_int_member(schema, "maxProperties", (gint64)max_items(field));
-    set_text(add_object(schema, "propertyNames"), field->format);
+    set_text(add_object(schema, "propertyNames"), &stead_format_name);
     set_reference(add_object(schema, "additionalProperties"), field->table);
 }
 
