@@ -65,9 +65,8 @@ JsonNode *stead_engine_catalogue(SteadEngine *engine, GError **error)
     if (catalogue == NULL)
         return NULL;
     JsonArray *array = json_array_new();
-    const SteadCatalogueEntry *entry;
-    for (guint i = 0; (entry = stead_catalogue_get(catalogue, i)) != NULL; i++)
-        add_entry(engine, entry, array);
+    for (guint i = 0; i < stead_catalogue_count(catalogue); i++)
+        add_entry(engine, stead_catalogue_get(catalogue, i), array);
     JsonNode *node = json_node_new(JSON_NODE_ARRAY);
     json_node_take_array(node, array);
     return node;

@@ -340,7 +340,7 @@ typedef struct {
     const char *id;
     GPtrArray *networks; /* SteadNetwork */
     GPtrArray *macs;     /* char *, one for each */
-    char *name, *pool;
+    char *name;
 } Removal;
 
 static void removal_clear(Removal *removal)
@@ -348,7 +348,6 @@ static void removal_clear(Removal *removal)
     g_clear_pointer(&removal->networks, g_ptr_array_unref);
     g_clear_pointer(&removal->macs, g_ptr_array_unref);
     g_clear_pointer(&removal->name, g_free);
-    g_clear_pointer(&removal->pool, g_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Removal, removal_clear)
 
@@ -360,7 +359,6 @@ static gboolean begin_remove(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     removal->name = g_strdup(instance->name);
-    removal->pool = g_strdup(instance->spec->pool);
     removal->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
     removal->macs = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < instance->nics->len; i++) {
@@ -426,8 +424,7 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
         if (!stead_network_release(engine->libvirt, removal.networks->pdata[i],
                                    removal.macs->pdata[i], error))
             return FALSE;
-    if (!stead_disk_remove_all(engine->libvirt, engine->paths, removal.pool, removal.name, id,
-                               error) ||
+    if (!stead_instance_disks_remove(engine->libvirt, engine->paths, id, error) ||
         !stead_remove_tree(dir, error) || !stead_remove_tree(run_dir, error))
         return FALSE;
     return stead_job_sync(job, finish_remove, &removal, error);

@@ -207,7 +207,7 @@ static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     const SteadVolume *volume = op->extra;
     return stead_disk_remove_all(op->engine->libvirt, op->engine->paths, volume->spec->pool,
-                                 volume->name, volume->id, error) &&
+                                 volume->id, error) &&
            stead_job_sync(job, finish_remove, op, error);
 }
 
