@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One function an event type, in a table. Members that are absent change nothing. */
+#include "cli/story.h"
+
+#include <string.h>
+
+#include "cli/json.h"
+
+#define STATE_REMOVED "removed" /* a state of the line only: the record is gone */
+
+gboolean stead_story_is(const SteadViewItem *item, SteadState state)
+{
+    return g_strcmp0(item->state, stead_name_of(&stead_state_names, (int)state)) == 0;
+}
+
+static void set_state(SteadViewItem *item, const char *state)
+{
+    if (state == NULL)
+        return;
+    stead_view_set(&item->state, state);
+    if (!stead_story_is(item, STEAD_STATE_RUNNING) && !stead_story_is(item, STEAD_STATE_PAUSED))
+        item->ready = FALSE;
+    if (!stead_story_is(item, STEAD_STATE_FAILED))
+        stead_view_set(&item->error, NULL);
+}
+
+static void set_addresses(SteadViewItem *item, JsonNode *node)
+{
+    g_autofree char *joined = stead_json_join(node, "addresses");
+    stead_view_set(&item->addresses, *joined != '\0' ? joined : NULL);
+}
+
+static void set_progress(SteadViewItem *item, JsonNode *job)
+{
+    const char *stage = stead_json_text(job, "stage");
+    if (stage != NULL)
+        stead_view_set(&item->stage, stage);
+    item->progress = stead_json_number(job, "progress", -1);
+}
+
+/* --- events --- */
+
+static void on_state(SteadViewItem *item, JsonNode *data)
+{
+    set_state(item, stead_json_text(data, "to"));
+    if (stead_json_text(data, "error") != NULL)
+        stead_view_set(&item->error, stead_json_text(data, "error"));
+    if (stead_story_is(item, STEAD_STATE_STARTING)) {
+        stead_view_set(&item->stage, NULL);
+        stead_view_set(&item->line, NULL);
+        stead_view_set(&item->addresses, NULL);
+    }
+    item->progress = -1;
+}
+
+static void on_stage(SteadViewItem *item, JsonNode *data)
+{
+    stead_view_set(&item->stage, stead_json_text(data, "stage"));
+    stead_view_set(&item->line, stead_json_text(data, "line"));
+}
+
+static void on_ready(SteadViewItem *item, JsonNode *data)
+{
+    set_state(item, stead_name_of(&stead_state_names, STEAD_STATE_RUNNING));
+    item->ready = TRUE;
+}
+
+static void on_address(SteadViewItem *item, JsonNode *data)
+{
+    set_addresses(item, data);
+}
+
+static void on_removed(SteadViewItem *item, JsonNode *data)
+{
+    set_state(item, STATE_REMOVED);
+}
+
+static void on_job_finished(SteadViewItem *item, JsonNode *data)
+{
+    item->progress = -1;
+}
+
+typedef struct {
+    const char *type;
+    void (*apply)(SteadViewItem *item, JsonNode *data);
+} Handler;
+
+static const Handler handlers[] = {
+    {"instance.state", on_state},      {"instance.stage", on_stage},
+    {"instance.ready", on_ready},      {"instance.address", on_address},
+    {"instance.removed", on_removed},  {"job.progress", set_progress},
+    {"job.finished", on_job_finished},
+};
+
+gboolean stead_story_event(SteadViewItem *item, const char *type, JsonNode *data)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(handlers); i++)
+        if (strcmp(handlers[i].type, type) == 0) {
+            handlers[i].apply(item, data);
+            return TRUE;
+        }
+    return FALSE;
+}
+
+/* --- records and jobs --- */
+
+void stead_story_record(SteadViewItem *item, JsonNode *instance)
+{
+    set_state(item, stead_json_text(instance, "state"));
+    stead_view_set(&item->stage, stead_json_text(instance, "stage"));
+    stead_view_set(&item->error, stead_json_text(instance, "error"));
+    set_addresses(item, instance);
+    item->ready = stead_json_flag(instance, "ready");
+}
+
+void stead_story_job(SteadViewItem *item, JsonNode *job)
+{
+    set_state(item, stead_json_text(job, "state"));
+    set_progress(item, job);
+    const char *error = stead_json_text(job, "error.message");
+    if (error != NULL)
+        stead_view_set(&item->error, error);
+}
+
+/* --- what is waited for --- */
+
+gboolean stead_story_holds(const SteadViewItem *item, SteadUntil until)
+{
+    switch (until) {
+    case STEAD_UNTIL_READY:
+        return item->ready && stead_story_is(item, STEAD_STATE_RUNNING);
+    case STEAD_UNTIL_ADDRESS:
+        return item->addresses != NULL && stead_story_is(item, STEAD_STATE_RUNNING);
+    case STEAD_UNTIL_RUNNING:
+        return stead_story_is(item, STEAD_STATE_RUNNING);
+    case STEAD_UNTIL_STOPPED:
+        return stead_story_is(item, STEAD_STATE_STOPPED);
+    default:
+        return TRUE;
+    }
+}
+
+gboolean stead_story_is_lost(const SteadViewItem *item, SteadUntil until)
+{
+    if (until == STEAD_UNTIL_DONE)
+        return FALSE;
+    if (g_strcmp0(item->state, STATE_REMOVED) == 0 || stead_story_is(item, STEAD_STATE_FAILED))
+        return TRUE;
+    return until != STEAD_UNTIL_STOPPED && stead_story_is(item, STEAD_STATE_STOPPED);
+}
+
+void stead_story_clock(SteadViewItem *item, SteadUntil until, gint64 now)
+{
+    gboolean ended = stead_story_is_lost(item, until) ||
+                     (until != STEAD_UNTIL_DONE && stead_story_holds(item, until));
+    if (!ended)
+        item->ended = 0;
+    else if (item->ended == 0)
+        item->ended = now;
+}
