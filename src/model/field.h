@@ -48,7 +48,7 @@ typedef struct {
     char *(*explain)(const char *text);  /* more about a wrong one; NULL, or returns NULL: none */
     gsize max;                           /* bytes; 0: STEAD_MAX_STRING */
     gboolean lines;                      /* may hold line ends and tabs */
-} SteadFormat;
+} SteadText;
 
 #define STEAD_MAX_STRING 1024
 /* Items of a list where its field says nothing else. */
@@ -65,7 +65,7 @@ struct _SteadField {
     guint flags; /* SteadFieldFlags */
     SteadEffect effect;
     const SteadNames *names;
-    const SteadFormat *format;
+    const SteadText *format;
     const SteadStruct *table;
     guint64 min, max;     /* of numbers, sizes and durations; `max` items of a list */
     guint64 def;          /* of BOOL, UINT, NUMBER, SIZE, DURATION and ENUM */
@@ -89,7 +89,7 @@ struct _SteadStruct {
     const char *brief;
     gboolean (*parse)(const char *text, gpointer object);
     char *(*write)(gconstpointer object);
-    const SteadFormat *brief_format; /* with `parse` */
+    const SteadText *brief_format; /* with `parse` */
 
     /* Called when all fields are read; bit i of `given` tells that field i stood there. */
     void (*complete)(gpointer object, guint64 given);

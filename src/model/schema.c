@@ -41,7 +41,7 @@ static void set_range(JsonObject *schema, const SteadField *field)
     json_object_set_int_member(schema, "maximum", (gint64)field->max);
 }
 
-static void set_text(JsonObject *schema, const SteadFormat *format)
+static void set_text(JsonObject *schema, const SteadText *format)
 {
     json_object_set_string_member(schema, "type", "string");
     json_object_set_int_member(schema, "minLength", 1);
