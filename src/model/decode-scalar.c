@@ -134,7 +134,7 @@ static gboolean text_is_clean(const char *text, gboolean lines)
 }
 
 /* In a record, only what has a form: free text may come from a guest, and is what it is. */
-static gboolean text_is_right(const SteadFormat *format, SteadReadMode mode, const char *text)
+static gboolean text_is_right(const SteadText *format, SteadReadMode mode, const char *text)
 {
     if (mode == STEAD_READ_RECORD)
         return !format || !format->valid || format->valid(text);
@@ -149,7 +149,7 @@ static char *read_text(SteadDecoder *decoder, const SteadField *field, const Ste
 {
     if (stead_node_is_text(node) && text_is_right(field->format, decoder->mode, node->text))
         return g_strdup(node->text);
-    const SteadFormat *format = field->format;
+    const SteadText *format = field->format;
     g_autofree char *more =
         stead_node_is_text(node) && format && format->explain ? format->explain(node->text) : NULL;
     if (!more && stead_node_is_text(node) && format && format->max > 0 &&

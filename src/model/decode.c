@@ -15,7 +15,7 @@
 
 static SteadDecodeFunc *const decoders[STEAD_N_FIELD_TYPES];
 
-static void decode_struct(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void decode_struct(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                           gpointer object, const SteadPath *path, gboolean inner);
 
 static void decode_object_field(SteadDecoder *decoder, const SteadField *field,
@@ -38,7 +38,7 @@ static gpointer add_item(const SteadField *field, gpointer object)
     return item;
 }
 
-static gboolean has_brief(const SteadTable *table)
+static gboolean has_brief(const SteadStruct *table)
 {
     return table->brief || table->parse;
 }
@@ -147,7 +147,7 @@ static SteadDecodeFunc *const decoders[STEAD_N_FIELD_TYPES] = {
 };
 
 /* The field that an unknown word most probably means; NULL when none is near. */
-static const char *nearest_field(const SteadTable *table, const char *word)
+static const char *nearest_field(const SteadStruct *table, const char *word)
 {
     const char *words[MAX_KNOWN_WORDS], *means[MAX_KNOWN_WORDS];
     g_autoptr(GPtrArray) lists = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
@@ -172,7 +172,7 @@ static const char *nearest_field(const SteadTable *table, const char *word)
     return NULL;
 }
 
-static void unknown_field(SteadDecoder *decoder, const SteadTable *table, const SteadNode *item,
+static void unknown_field(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *item,
                           const SteadPath *path)
 {
     const char *near = nearest_field(table, item->key);
@@ -189,7 +189,7 @@ static void unknown_field(SteadDecoder *decoder, const SteadTable *table, const 
 
 /* The index of a field; `guess` is where it is if fields come in the table's order. n when there
  * is none. */
-static guint field_index(const SteadTable *table, const char *name, guint guess)
+static guint field_index(const SteadStruct *table, const char *name, guint guess)
 {
     for (guint k = 0; k < table->n; k++) {
         guint i = guess + k < table->n ? guess + k : guess + k - table->n;
@@ -213,7 +213,7 @@ static gboolean counts_as_absent(const SteadDecoder *decoder, const SteadField *
            (decoder->mode == STEAD_READ_RECORD || is_container(field));
 }
 
-static void decode_fields(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void decode_fields(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                           gpointer object, const SteadPath *path, gboolean inner, guint64 *given)
 {
     guint guess = 0;
@@ -239,7 +239,7 @@ static void decode_fields(SteadDecoder *decoder, const SteadTable *table, const 
     }
 }
 
-static void check_required(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void check_required(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                            const SteadPath *path, guint64 given)
 {
     SteadWhere where = {.problems = decoder->problems, .node = node, .path = path};
@@ -253,11 +253,11 @@ static void check_required(SteadDecoder *decoder, const SteadTable *table, const
 }
 
 /* The short form. FALSE when the table has none. */
-static gboolean decode_brief(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static gboolean decode_brief(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                              gpointer object, const SteadPath *path, guint64 *given)
 {
     if (table->brief) {
-        const SteadField *field = stead_table_find(table, table->brief);
+        const SteadField *field = stead_table_field(table, table->brief);
         *given |= G_GUINT64_CONSTANT(1) << (field - table->fields);
         decoders[field->type](decoder, field, node, object, path);
         return TRUE;
@@ -272,7 +272,7 @@ static gboolean decode_brief(SteadDecoder *decoder, const SteadTable *table, con
     return TRUE;
 }
 
-static void wrong_struct(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void wrong_struct(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                          const SteadPath *path)
 {
     static const SteadField no_field = {0};
@@ -281,7 +281,7 @@ static void wrong_struct(SteadDecoder *decoder, const SteadTable *table, const S
 }
 
 /* Checks an object as a whole: where its parts are right, or where the check does not mind. */
-static void check_struct(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void check_struct(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                          gpointer object, const SteadPath *path, gboolean sound)
 {
     SteadWhere where = {.problems = decoder->problems, .node = node, .path = path};
@@ -289,7 +289,7 @@ static void check_struct(SteadDecoder *decoder, const SteadTable *table, const S
         table->check(object, &where);
 }
 
-static void decode_struct(SteadDecoder *decoder, const SteadTable *table, const SteadNode *node,
+static void decode_struct(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *node,
                           gpointer object, const SteadPath *path, gboolean inner)
 {
     guint problems = stead_problems_count(decoder->problems);
@@ -309,7 +309,7 @@ static void decode_struct(SteadDecoder *decoder, const SteadTable *table, const 
                  stead_problems_count(decoder->problems) == problems);
 }
 
-void stead_object_decode(const SteadTable *table, const SteadNode *node, gpointer object,
+void stead_object_decode(const SteadStruct *table, const SteadNode *node, gpointer object,
                          SteadReadMode mode, SteadProblems *problems)
 {
     SteadDecoder decoder = {.mode = mode, .problems = problems};

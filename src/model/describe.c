@@ -11,7 +11,7 @@
 
 #define SHOWN_BYTES 60 /* a longer text is shown by its length */
 
-const SteadField *stead_table_find(const SteadTable *table, const char *name)
+const SteadField *stead_table_field(const SteadStruct *table, const char *name)
 {
     for (guint i = 0; i < table->n; i++)
         if (strcmp(table->fields[i].name, name) == 0)
@@ -70,10 +70,10 @@ char *stead_field_expected(const SteadField *field)
     }
 }
 
-char *stead_table_expected(const SteadTable *table)
+char *stead_table_expected(const SteadStruct *table)
 {
     g_autofree char *brief = table->brief
-                                 ? stead_field_expected(stead_table_find(table, table->brief))
+                                 ? stead_field_expected(stead_table_field(table, table->brief))
                                  : g_strdup(table->parse ? table->brief_format->what : NULL);
     return g_strconcat(brief ? brief : "", brief ? ", or " : "", "a mapping of fields", NULL);
 }
@@ -98,7 +98,7 @@ char *stead_field_default(const SteadField *field)
     }
 }
 
-static void append_object(GString *out, const SteadTable *table, gconstpointer object);
+static void append_object(GString *out, const SteadStruct *table, gconstpointer object);
 
 static void append_text(GString *out, const SteadField *field, const char *text)
 {
@@ -176,7 +176,7 @@ static gboolean append_value(GString *out, const SteadField *field, gconstpointe
 }
 
 /* Whether nothing but the field `brief` differs from its default. */
-static gboolean is_brief(const SteadTable *table, gconstpointer object)
+static gboolean is_brief(const SteadStruct *table, gconstpointer object)
 {
     for (guint i = 0; i < table->n; i++)
         if (strcmp(table->fields[i].name, table->brief) != 0 &&
@@ -185,7 +185,7 @@ static gboolean is_brief(const SteadTable *table, gconstpointer object)
     return TRUE;
 }
 
-static void append_object(GString *out, const SteadTable *table, gconstpointer object)
+static void append_object(GString *out, const SteadStruct *table, gconstpointer object)
 {
     if (table->write) {
         g_autofree char *text = table->write(object);
@@ -193,7 +193,7 @@ static void append_object(GString *out, const SteadTable *table, gconstpointer o
         return;
     }
     if (table->brief && is_brief(table, object)) {
-        const SteadField *field = stead_table_find(table, table->brief);
+        const SteadField *field = stead_table_field(table, table->brief);
         append_value(out, field, stead_member(field, object));
         return;
     }

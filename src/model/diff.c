@@ -26,7 +26,7 @@ static void add_change(const SteadField *field, gconstpointer from, gconstpointe
     g_ptr_array_add(changes, change);
 }
 
-void stead_object_diff(const SteadTable *table, gconstpointer from, gconstpointer to,
+void stead_object_diff(const SteadStruct *table, gconstpointer from, gconstpointer to,
                        const char *prefix, GPtrArray *changes)
 {
     for (guint i = 0; i < table->n; i++) {

@@ -116,7 +116,7 @@ static JsonNode *(*const encoders[STEAD_N_FIELD_TYPES])(const SteadField *, gcon
     [STEAD_FIELD_JSON] = encode_json,
 };
 
-JsonNode *stead_object_encode(const SteadTable *table, gconstpointer object)
+JsonNode *stead_object_encode(const SteadStruct *table, gconstpointer object)
 {
     JsonObject *map = json_object_new();
     for (guint i = 0; i < table->n; i++) {

@@ -48,14 +48,14 @@ typedef struct {
     char *(*explain)(const char *text);  /* more about a wrong one; NULL, or returns NULL: none */
     gsize max;                           /* bytes; 0: STEAD_MAX_STRING */
     gboolean lines;                      /* may hold line ends and tabs */
-} SteadFormat;
+} SteadText;
 
 #define STEAD_MAX_STRING 1024
 /* Items of a list where its field says nothing else. */
 #define STEAD_MAX_ITEMS 256
 
 typedef struct _SteadField SteadField;
-typedef struct _SteadTable SteadTable;
+typedef struct _SteadStruct SteadStruct;
 
 struct _SteadField {
     const char *name; /* in files */
@@ -65,8 +65,8 @@ struct _SteadField {
     guint flags; /* SteadFieldFlags */
     SteadEffect effect;
     const SteadNames *names;
-    const SteadFormat *format;
-    const SteadTable *table;
+    const SteadText *format;
+    const SteadStruct *table;
     guint64 min, max;     /* of numbers, sizes and durations; `max` items of a list */
     guint64 def;          /* of BOOL, UINT, NUMBER, SIZE, DURATION and ENUM */
     const char *def_text; /* of STRING; for the rest, what the manual says instead of `def` */
@@ -75,7 +75,7 @@ struct _SteadField {
     const char *also;     /* words that people try for it, separated by blanks */
 };
 
-struct _SteadTable {
+struct _SteadStruct {
     const char *what; /* "an instance" */
     const char *id;   /* in the schema: "instance" */
     const char *doc;
@@ -89,7 +89,7 @@ struct _SteadTable {
     const char *brief;
     gboolean (*parse)(const char *text, gpointer object);
     char *(*write)(gconstpointer object);
-    const SteadFormat *brief_format; /* with `parse` */
+    const SteadText *brief_format; /* with `parse` */
 
     /* Called when all fields are read; bit i of `given` tells that field i stood there. */
     void (*complete)(gpointer object, guint64 given);
@@ -108,25 +108,25 @@ typedef enum {
 
 /* Structs. A new one has all defaults; `copy` is a deep one. Owned by the caller, who frees them
  * with table->destroy. clear() frees what a struct owns, not the struct. */
-gpointer stead_object_new(const SteadTable *table);
-gpointer stead_object_copy(const SteadTable *table, gconstpointer object);
-void stead_object_free(const SteadTable *table, gpointer object);
-void stead_object_init(const SteadTable *table, gpointer object);
-void stead_object_clear(const SteadTable *table, gpointer object);
-gboolean stead_object_equal(const SteadTable *table, gconstpointer a, gconstpointer b);
+gpointer stead_object_new(const SteadStruct *table);
+gpointer stead_object_copy(const SteadStruct *table, gconstpointer object);
+void stead_object_free(const SteadStruct *table, gpointer object);
+void stead_object_init(const SteadStruct *table, gpointer object);
+void stead_object_clear(const SteadStruct *table, gpointer object);
+gboolean stead_object_equal(const SteadStruct *table, gconstpointer a, gconstpointer b);
 gboolean stead_field_equal(const SteadField *field, gconstpointer a, gconstpointer b);
 /* Whether a field of `object` has its default. */
 gboolean stead_field_is_default(const SteadField *field, gconstpointer object);
 
 /* Reads `node` into `object`, which has all defaults; adds what is wrong to `problems`. */
-void stead_object_decode(const SteadTable *table, const SteadNode *node, gpointer object,
+void stead_object_decode(const SteadStruct *table, const SteadNode *node, gpointer object,
                          SteadReadMode mode, SteadProblems *problems);
 
 /* Canonical JSON: the long forms, in the table's order, without defaults. */
-JsonNode *stead_object_encode(const SteadTable *table, gconstpointer object);
+JsonNode *stead_object_encode(const SteadStruct *table, gconstpointer object);
 
 /* Adds a SteadChange for each field that differs. `prefix` as in "memory."; "" at the top. */
-void stead_object_diff(const SteadTable *table, gconstpointer from, gconstpointer to,
+void stead_object_diff(const SteadStruct *table, gconstpointer from, gconstpointer to,
                        const char *prefix, GPtrArray *changes);
 
 /* An empty array for stead_object_diff(). */
@@ -138,16 +138,16 @@ char *stead_field_format(const SteadField *field, gconstpointer object);
 /* What is expected of a field: "a whole number from 1 to 512". Owned by the caller. */
 char *stead_field_expected(const SteadField *field);
 /* Likewise of a struct, with its short form. */
-char *stead_table_expected(const SteadTable *table);
+char *stead_table_expected(const SteadStruct *table);
 /* Its default for the manual: "1G"; NULL where it has none. */
 char *stead_field_default(const SteadField *field);
 
 /* The field of that name; NULL when there is none. */
-const SteadField *stead_table_find(const SteadTable *table, const char *name);
+const SteadField *stead_table_field(const SteadStruct *table, const char *name);
 
 /* The JSON Schema of a file that `table` describes; man(7) source of all its fields. */
-JsonNode *stead_table_schema(const SteadTable *table);
-void stead_table_manual(const SteadTable *table, GString *out);
+JsonNode *stead_table_schema(const SteadStruct *table);
+void stead_table_manual(const SteadStruct *table, GString *out);
 
 /* Where a field's member is. */
 static inline gpointer stead_member(const SteadField *field, gconstpointer object)

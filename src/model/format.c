@@ -201,50 +201,50 @@ static gboolean digest_is_valid(const char *text)
 #define IMAGE_PART "[a-z0-9][a-z0-9._-]{0,63}"
 #define PORT "[1-9][0-9]{0,4}"
 
-const SteadFormat stead_format_name = {
+const SteadText stead_text_name = {
     .what = "a name of lower-case letters, digits and '-', at most 40, with a letter or digit "
             "first and last",
     .pattern = "^" NAME "$",
     .valid = stead_name_is_valid};
 
-const SteadFormat stead_format_image = {.what = "an image such as debian:12",
-                                        .pattern = "^" IMAGE_PART "(:" IMAGE_PART ")?$",
-                                        .valid = stead_image_ref_is_valid};
+const SteadText stead_text_image = {.what = "an image such as debian:12",
+                                    .pattern = "^" IMAGE_PART "(:" IMAGE_PART ")?$",
+                                    .valid = stead_image_ref_is_valid};
 
-const SteadFormat stead_format_ipv4 = {
+const SteadText stead_text_ipv4 = {
     .what = "an IPv4 address such as 10.77.0.10", .pattern = "^" IPV4 "$", .valid = ipv4_is_valid};
 
-const SteadFormat stead_format_subnet = {
+const SteadText stead_text_subnet = {
     .what = "an IPv4 subnet such as 10.77.0.0/24, with a prefix from 8 to 30",
     .pattern = "^" IPV4 "/([89]|[12][0-9]|30)$",
     .valid = subnet_is_valid,
     .explain = explain_subnet};
 
-const SteadFormat stead_format_mac = {
-    .what = "the MAC address of one interface, such as 52:54:00:12:34:56",
-    .pattern = "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
-    .valid = stead_mac_is_valid};
+const SteadText stead_text_mac = {.what =
+                                      "the MAC address of one interface, such as 52:54:00:12:34:56",
+                                  .pattern = "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$",
+                                  .valid = stead_mac_is_valid};
 
-const SteadFormat stead_format_cpus = {.what = "a list of numbers and ranges such as 0-3,8",
-                                       .pattern =
-                                           "^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$",
-                                       .valid = stead_cpu_list_is_valid};
+const SteadText stead_text_cpus = {.what = "a list of numbers and ranges such as 0-3,8",
+                                   .pattern =
+                                       "^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$",
+                                   .valid = stead_cpu_list_is_valid};
 
-const SteadFormat stead_format_bridge = {.what = "the name of a bridge on the host, such as br0",
-                                         .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$",
-                                         .valid = bridge_is_valid};
+const SteadText stead_text_bridge = {.what = "the name of a bridge on the host, such as br0",
+                                     .pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$",
+                                     .valid = bridge_is_valid};
 
-const SteadFormat stead_format_host_name = {
+const SteadText stead_text_host_name = {
     .what = "a host name such as web or web.example.org, in lower case, at most 64 characters",
     .pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
     .valid = host_name_is_valid};
 
-const SteadFormat stead_format_user = {
+const SteadText stead_text_user = {
     .what = "a user's name such as admin: lower-case letters, digits, '_' and '-', at most 32",
     .pattern = "^[a-z_][a-z0-9_-]{0,31}$",
     .valid = user_is_valid};
 
-const SteadFormat stead_format_ssh_key = {
+const SteadText stead_text_ssh_key = {
     .what = "an SSH public key, one line as in ~/.ssh/id_ed25519.pub",
     .pattern = "^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\\.com|"
                "sk-ecdsa-sha2-nistp256@openssh\\.com) [A-Za-z0-9+/]+=*( .*)?$",
@@ -252,24 +252,24 @@ const SteadFormat stead_format_ssh_key = {
     .explain = explain_ssh_key,
     .max = MAX_SSH_KEY};
 
-const SteadFormat stead_format_password_hash = {
+const SteadText stead_text_password_hash = {
     .what = "a hash as crypt(5) writes it, never a password",
     .pattern = "^\\$(y|gy|7|2[aby]|6|5)\\$[A-Za-z0-9$./,=]+$",
     .valid = password_hash_is_valid,
     .explain = explain_password_hash};
 
-const SteadFormat stead_format_path = {.what = "an absolute path such as /bin/bash",
-                                       .pattern = "^/[A-Za-z0-9/._+-]*$",
-                                       .valid = path_is_valid};
+const SteadText stead_text_path = {.what = "an absolute path such as /bin/bash",
+                                   .pattern = "^/[A-Za-z0-9/._+-]*$",
+                                   .valid = path_is_valid};
 
-const SteadFormat stead_format_package = {.what = "the name of a package, such as nginx",
-                                          .pattern = "^[A-Za-z0-9][A-Za-z0-9+.:~=_/-]{0,127}$",
-                                          .valid = package_is_valid};
+const SteadText stead_text_package = {.what = "the name of a package, such as nginx",
+                                      .pattern = "^[A-Za-z0-9][A-Za-z0-9+.:~=_/-]{0,127}$",
+                                      .valid = package_is_valid};
 
-const SteadFormat stead_format_command = {
+const SteadText stead_text_command = {
     .what = "a command line for the guest's shell", .max = MAX_COMMAND, .lines = TRUE};
 
-const SteadFormat stead_format_user_data = {
+const SteadText stead_text_user_data = {
     .what = "cloud-init user-data, which begins with '#cloud-config' or '#!'",
     .pattern = "^([#{]|[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-|[Mm][Ii][Mm][Ee]-)",
     .valid = user_data_is_valid,
@@ -277,24 +277,23 @@ const SteadFormat stead_format_user_data = {
     .max = STEAD_MAX_USER_DATA,
     .lines = TRUE};
 
-const SteadFormat stead_format_proxy = {
-    .what = "a proxy's address such as http://proxy.example.org:3128",
-    .pattern = "^[Hh][Tt][Tt][Pp][Ss]?://",
-    .valid = proxy_is_valid};
+const SteadText stead_text_proxy = {.what =
+                                        "a proxy's address such as http://proxy.example.org:3128",
+                                    .pattern = "^[Hh][Tt][Tt][Pp][Ss]?://",
+                                    .valid = proxy_is_valid};
 
-const SteadFormat stead_format_no_proxy = {
+const SteadText stead_text_no_proxy = {
     .what = "host names, domains and addresses, separated by commas"};
 
-const SteadFormat stead_format_regex = {.what = "a regular expression (PCRE)",
-                                        .valid = regex_is_valid,
-                                        .explain = explain_regex,
-                                        .max = MAX_REGEX};
+const SteadText stead_text_regex = {.what = "a regular expression (PCRE)",
+                                    .valid = regex_is_valid,
+                                    .explain = explain_regex,
+                                    .max = MAX_REGEX};
 
-const SteadFormat stead_format_port = {
+const SteadText stead_text_port = {
     .what = "a published port such as 8080:80, 127.0.0.1:8080:80 or 5353:53/udp",
     .pattern = "^(" IPV4 ":)?" PORT ":" PORT "(/(tcp|udp))?$"};
 
-const SteadFormat stead_format_digest = {.what = "a checksum in hexadecimal",
-                                         .valid = digest_is_valid};
-const SteadFormat stead_format_line = {.what = "a text of one line"};
-const SteadFormat stead_format_text = {.what = "a text", .lines = TRUE};
+const SteadText stead_text_digest = {.what = "a checksum in hexadecimal", .valid = digest_is_valid};
+const SteadText stead_text_line = {.what = "a text of one line"};
+const SteadText stead_text_text = {.what = "a text", .lines = TRUE};

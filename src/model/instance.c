@@ -11,9 +11,9 @@
 #include "model/spec-fields.h"
 
 #define STRING(s, m, name, form, ...)                                                              \
-    STEAD_ROW(STRING, s, m, char *, name, .format = &stead_format_##form, __VA_ARGS__)
+    STEAD_ROW(STRING, s, m, char *, name, .format = &stead_text_##form, __VA_ARGS__)
 #define STRINGS(s, m, name, form)                                                                  \
-    STEAD_ROW(STRINGS, s, m, GStrv, name, .format = &stead_format_##form)
+    STEAD_ROW(STRINGS, s, m, GStrv, name, .format = &stead_text_##form)
 #define NUMBER(s, m, type, name, ...)                                                              \
     STEAD_ROW(NUMBER, s, m, type, name, .max = G_MAXINT64, __VA_ARGS__)
 #define UINT(s, m, name) STEAD_ROW(UINT, s, m, guint, name, .max = G_MAXUINT)
@@ -100,7 +100,7 @@ static const SteadField image_fields[] = {
     M(NUMBER, created, gint64, "created"),
 };
 
-static gpointer from_json(const SteadTable *table, JsonNode *node, GError **error)
+static gpointer from_json(const SteadStruct *table, JsonNode *node, GError **error)
 {
     g_autoptr(SteadTree) tree = stead_tree_from_json(node, error);
     if (!tree)
@@ -118,11 +118,11 @@ static gpointer from_json(const SteadTable *table, JsonNode *node, GError **erro
 /* What every record has: its table and the functions of instance.h. */
 #define RECORD(type, name, what_)                                                                  \
     static void name##_destroy(gpointer record);                                                   \
-    static const SteadTable name##_table = {.what = what_,                                         \
-                                            .fields = name##_fields,                               \
-                                            .n = G_N_ELEMENTS(name##_fields),                      \
-                                            .size = sizeof(type),                                  \
-                                            .destroy = name##_destroy};                            \
+    static const SteadStruct name##_table = {.what = what_,                                        \
+                                             .fields = name##_fields,                              \
+                                             .n = G_N_ELEMENTS(name##_fields),                     \
+                                             .size = sizeof(type),                                 \
+                                             .destroy = name##_destroy};                           \
     static void name##_destroy(gpointer record)                                                    \
     {                                                                                              \
         stead_object_free(&name##_table, record);                                                  \

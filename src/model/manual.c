@@ -32,7 +32,7 @@ static void append_line(GString *out, const char *before, const char *text, cons
     g_string_append(out, after);
 }
 
-static char *section_title(const SteadTable *table)
+static char *section_title(const SteadStruct *table)
 {
     g_autofree char *what = g_ascii_strup(table->what, -1);
     return g_strconcat("FIELDS OF ", what, NULL);
@@ -67,7 +67,7 @@ static void append_field(GString *out, const SteadField *field)
 }
 
 /* The section of a table, then those of the tables that it mentions; `done` has what was there. */
-static void append_table(GString *out, const SteadTable *table, GHashTable *done)
+static void append_table(GString *out, const SteadStruct *table, GHashTable *done)
 {
     if (!g_hash_table_add(done, (gpointer)table))
         return;
@@ -81,7 +81,7 @@ static void append_table(GString *out, const SteadTable *table, GHashTable *done
             append_table(out, table->fields[i].table, done);
 }
 
-void stead_table_manual(const SteadTable *table, GString *out)
+void stead_table_manual(const SteadStruct *table, GString *out)
 {
     g_autoptr(GHashTable) done = g_hash_table_new(NULL, NULL);
     append_table(out, table, done);

@@ -72,7 +72,7 @@ static gboolean equal_strings(const SteadField *field, gconstpointer a, gconstpo
     return g_strv_equal(x ? (const char *const *)x : none, y ? (const char *const *)y : none);
 }
 
-static void copy_into(const SteadTable *table, gpointer to, gconstpointer from)
+static void copy_into(const SteadStruct *table, gpointer to, gconstpointer from)
 {
     for (guint i = 0; i < table->n; i++)
         lives[table->fields[i].type].copy(&table->fields[i], to, from);
@@ -256,33 +256,33 @@ static const Life lives[STEAD_N_FIELD_TYPES] = {
     [STEAD_FIELD_JSON] = LIFE(json),
 };
 
-void stead_object_init(const SteadTable *table, gpointer object)
+void stead_object_init(const SteadStruct *table, gpointer object)
 {
     for (guint i = 0; i < table->n; i++)
         lives[table->fields[i].type].init(&table->fields[i], object);
 }
 
-void stead_object_clear(const SteadTable *table, gpointer object)
+void stead_object_clear(const SteadStruct *table, gpointer object)
 {
     for (guint i = 0; i < table->n; i++)
         lives[table->fields[i].type].clear(&table->fields[i], object);
 }
 
-gpointer stead_object_new(const SteadTable *table)
+gpointer stead_object_new(const SteadStruct *table)
 {
     gpointer object = g_malloc0(table->size);
     stead_object_init(table, object);
     return object;
 }
 
-gpointer stead_object_copy(const SteadTable *table, gconstpointer object)
+gpointer stead_object_copy(const SteadStruct *table, gconstpointer object)
 {
     gpointer copy = g_malloc0(table->size);
     copy_into(table, copy, object);
     return copy;
 }
 
-void stead_object_free(const SteadTable *table, gpointer object)
+void stead_object_free(const SteadStruct *table, gpointer object)
 {
     if (!object)
         return;
@@ -295,7 +295,7 @@ gboolean stead_field_equal(const SteadField *field, gconstpointer a, gconstpoint
     return lives[field->type].equal(field, a, b);
 }
 
-gboolean stead_object_equal(const SteadTable *table, gconstpointer a, gconstpointer b)
+gboolean stead_object_equal(const SteadStruct *table, gconstpointer a, gconstpointer b)
 {
     for (guint i = 0; i < table->n; i++)
         if (!stead_field_equal(&table->fields[i], a, b))
@@ -303,7 +303,7 @@ gboolean stead_object_equal(const SteadTable *table, gconstpointer a, gconstpoin
     return TRUE;
 }
 
-static gboolean object_is_default(const SteadTable *table, gconstpointer object)
+static gboolean object_is_default(const SteadStruct *table, gconstpointer object)
 {
     for (guint i = 0; i < table->n; i++)
         if (!stead_field_is_default(&table->fields[i], object))

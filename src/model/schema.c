@@ -41,7 +41,7 @@ static void set_range(JsonObject *schema, const SteadField *field)
     json_object_set_int_member(schema, "maximum", (gint64)field->max);
 }
 
-static void set_text(JsonObject *schema, const SteadFormat *format)
+static void set_text(JsonObject *schema, const SteadText *format)
 {
     json_object_set_string_member(schema, "type", "string");
     json_object_set_int_member(schema, "minLength", 1);
@@ -70,7 +70,7 @@ static void set_enum(JsonObject *schema, const SteadNames *names)
         json_array_add_string_element(values, names->names[i]);
 }
 
-static void set_reference(JsonObject *schema, const SteadTable *table)
+static void set_reference(JsonObject *schema, const SteadStruct *table)
 {
     g_autofree char *target = g_strdup_printf("#/$defs/%s", table->id);
     json_object_set_string_member(schema, "$ref", target);
@@ -99,10 +99,10 @@ static void set_strings(JsonObject *schema, const SteadField *field)
     set_text(add_object(list, "items"), field->format);
 }
 
-static void set_brief(JsonObject *schema, const SteadTable *table)
+static void set_brief(JsonObject *schema, const SteadStruct *table)
 {
     if (table->brief)
-        set_field(schema, stead_table_find(table, table->brief));
+        set_field(schema, stead_table_field(table, table->brief));
     else
         set_text(schema, table->brief_format);
 }
@@ -127,7 +127,7 @@ static void set_map(JsonObject *schema, const SteadField *field)
 {
     set_type_or_null(schema, "object");
     json_object_set_int_member(schema, "maxProperties", (gint64)max_items(field));
-    set_text(add_object(schema, "propertyNames"), &stead_format_name);
+    set_text(add_object(schema, "propertyNames"), &stead_text_name);
     set_reference(add_object(schema, "additionalProperties"), field->table);
 }
 
@@ -189,7 +189,7 @@ static void set_field(JsonObject *schema, const SteadField *field)
 }
 
 /* The mapping of a table's fields. */
-static void set_mapping(JsonObject *schema, const SteadTable *table)
+static void set_mapping(JsonObject *schema, const SteadStruct *table)
 {
     JsonArray *required = json_array_new();
     JsonObject *properties = json_object_new();
@@ -212,7 +212,7 @@ static void set_mapping(JsonObject *schema, const SteadTable *table)
 }
 
 /* One entry below $defs; tables that it refers to get theirs too. */
-static void define(JsonObject *defs, const SteadTable *table)
+static void define(JsonObject *defs, const SteadStruct *table)
 {
     if (json_object_has_member(defs, table->id))
         return;
@@ -230,7 +230,7 @@ static void define(JsonObject *defs, const SteadTable *table)
             define(defs, table->fields[i].table);
 }
 
-JsonNode *stead_table_schema(const SteadTable *table)
+JsonNode *stead_table_schema(const SteadStruct *table)
 {
     JsonObject *schema = json_object_new();
     json_object_set_string_member(schema, "$schema",

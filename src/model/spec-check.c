@@ -8,7 +8,7 @@
 #include "base/units.h"
 #include "model/check.h"
 
-void stead_check_memory(gconstpointer object, const SteadWhere *where)
+void stead_spec_check_memory(gconstpointer object, const SteadWhere *where)
 {
     const SteadMemorySpec *memory = object;
     if (memory->reserve <= memory->max)
@@ -19,7 +19,7 @@ void stead_check_memory(gconstpointer object, const SteadWhere *where)
                   max);
 }
 
-void stead_check_disk(gconstpointer object, const SteadWhere *where)
+void stead_spec_check_disk(gconstpointer object, const SteadWhere *where)
 {
     const SteadDiskSpec *disk = object;
     if (disk->volume && disk->size > 0)
@@ -91,7 +91,7 @@ static void check_count(const SteadInstanceSpec *spec, const SteadWhere *where)
         stead_problem(where, "hostname", "hostname %s %u", why, spec->count);
 }
 
-void stead_check_instance(gconstpointer object, const SteadWhere *where)
+void stead_spec_check_instance(gconstpointer object, const SteadWhere *where)
 {
     const SteadInstanceSpec *spec = object;
     check_hugepages(spec, where);
@@ -155,7 +155,7 @@ static void check_dhcp(const SteadNetworkSpec *spec, const SteadWhere *where)
                       spec->dhcp_end, spec->dhcp_start);
 }
 
-void stead_check_network(gconstpointer object, const SteadWhere *where)
+void stead_spec_check_network(gconstpointer object, const SteadWhere *where)
 {
     const SteadNetworkSpec *spec = object;
     check_bridge(spec, where);

@@ -296,7 +296,7 @@ static void check_dependencies(const SteadSpec *spec, const SteadWhere *where)
             walk(&graph, i);
 }
 
-void stead_check_spec(gconstpointer object, const SteadWhere *where)
+void stead_spec_check_file(gconstpointer object, const SteadWhere *where)
 {
     const SteadSpec *spec = object;
     g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);

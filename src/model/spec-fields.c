@@ -32,9 +32,9 @@
 #define ENUM(s, m, name, type, words, ...)                                                         \
     STEAD_ROW(ENUM, s, m, type, name, .names = &(words), __VA_ARGS__)
 #define STRING(s, m, name, form, ...)                                                              \
-    STEAD_ROW(STRING, s, m, char *, name, .format = &stead_format_##form, __VA_ARGS__)
+    STEAD_ROW(STRING, s, m, char *, name, .format = &stead_text_##form, __VA_ARGS__)
 #define STRINGS(s, m, name, form, ...)                                                             \
-    STEAD_ROW(STRINGS, s, m, GStrv, name, .format = &stead_format_##form, __VA_ARGS__)
+    STEAD_ROW(STRINGS, s, m, GStrv, name, .format = &stead_text_##form, __VA_ARGS__)
 #define OBJECT(s, m, name, type, tab, ...)                                                         \
     STEAD_ROW(OBJECT, s, m, type, name, .table = &(tab), __VA_ARGS__)
 #define OBJECTS(s, m, name, tab, ...)                                                              \
@@ -64,9 +64,9 @@ static const SteadField memory_fields[] = {
 };
 
 TABLE(memory, SteadMemorySpec,
-      static const SteadTable memory = {
+      static const SteadStruct memory = {
           COMMON(memory, SteadMemorySpec), .what = "a memory size", .id = "memory", .brief = "max",
-          .doc = "Memory; a size alone is its maximum.", .check = stead_check_memory})
+          .doc = "Memory; a size alone is its maximum.", .check = stead_spec_check_memory})
 
 static const SteadField disk_fields[] = {
     STRING(SteadDiskSpec, volume, "volume", name, RESTART, .example = "data",
@@ -80,10 +80,10 @@ static const SteadField disk_fields[] = {
 };
 
 TABLE(disk, SteadDiskSpec,
-      static const SteadTable disk = {
+      static const SteadStruct disk = {
           COMMON(disk, SteadDiskSpec), .what = "a disk", .id = "disk", .brief = "volume",
           .doc = "A disk beside the root disk; a name alone is a volume.",
-          .check = stead_check_disk})
+          .check = stead_spec_check_disk})
 
 static const SteadField nic_fields[] = {
     STRING(SteadNicSpec, network, "network", name, RESTART, .def_text = STEAD_DEFAULT_NETWORK,
@@ -98,9 +98,9 @@ static const SteadField nic_fields[] = {
 };
 
 TABLE(nic, SteadNicSpec,
-      static const SteadTable nic = {COMMON(nic, SteadNicSpec), .what = "a network interface",
-                                     .id = "interface", .brief = "network",
-                                     .doc = "An interface; a name alone is the network it is on."})
+      static const SteadStruct nic = {COMMON(nic, SteadNicSpec), .what = "a network interface",
+                                      .id = "interface", .brief = "network",
+                                      .doc = "An interface; a name alone is the network it is on."})
 
 static const SteadField port_fields[] = {
     STRING(SteadPortSpec, host_address, "host-address", ipv4, NOW, .example = "127.0.0.1",
@@ -155,11 +155,11 @@ static char *write_port(gconstpointer object)
 }
 
 TABLE(port, SteadPortSpec,
-      static const SteadTable port = {COMMON(port, SteadPortSpec), .what = "a published port",
-                                      .id = "port", .parse = parse_port, .write = write_port,
-                                      .brief_format = &stead_format_port,
-                                      .doc = "A port of the guest that the host publishes; also "
-                                             "written [ADDRESS:]HOST:GUEST[/PROTOCOL]."})
+      static const SteadStruct port = {COMMON(port, SteadPortSpec), .what = "a published port",
+                                       .id = "port", .parse = parse_port, .write = write_port,
+                                       .brief_format = &stead_text_port,
+                                       .doc = "A port of the guest that the host publishes; also "
+                                              "written [ADDRESS:]HOST:GUEST[/PROTOCOL]."})
 
 static const SteadField user_fields[] = {
     STRING(SteadUserSpec, name, "name", user, RECREATE, .flags = STEAD_FIELD_REQUIRED,
@@ -179,9 +179,9 @@ static const SteadField user_fields[] = {
 };
 
 TABLE(user, SteadUserSpec,
-      static const SteadTable user = {COMMON(user, SteadUserSpec), .what = "a user", .id = "user",
-                                      .brief = "name",
-                                      .doc = "A user of the guest; a name alone is enough."})
+      static const SteadStruct user = {COMMON(user, SteadUserSpec), .what = "a user", .id = "user",
+                                       .brief = "name",
+                                       .doc = "A user of the guest; a name alone is enough."})
 
 static const SteadField proxy_fields[] = {
     STRING(SteadProxySpec, http, "http", proxy, RECREATE, .example = "http://proxy:3128",
@@ -193,8 +193,8 @@ static const SteadField proxy_fields[] = {
 };
 
 TABLE(proxy, SteadProxySpec,
-      static const SteadTable proxy = {COMMON(proxy, SteadProxySpec), .what = "a proxy setting",
-                                       .id = "proxy", .doc = "The proxies that the guest uses."})
+      static const SteadStruct proxy = {COMMON(proxy, SteadProxySpec), .what = "a proxy setting",
+                                        .id = "proxy", .doc = "The proxies that the guest uses."})
 
 static const SteadField numa_fields[] = {
     STRING(SteadNumaSpec, nodes, "nodes", cpus, RESTART, .example = "0",
@@ -204,9 +204,9 @@ static const SteadField numa_fields[] = {
 };
 
 TABLE(numa, SteadNumaSpec,
-      static const SteadTable numa = {COMMON(numa, SteadNumaSpec), .what = "a NUMA setting",
-                                      .id = "numa", .brief = "nodes",
-                                      .doc = "NUMA placement; a list alone names the nodes."})
+      static const SteadStruct numa = {COMMON(numa, SteadNumaSpec), .what = "a NUMA setting",
+                                       .id = "numa", .brief = "nodes",
+                                       .doc = "NUMA placement; a list alone names the nodes."})
 
 enum { READY_AGENT, READY_CLOUD_INIT, READY_PORT, READY_CONSOLE };
 
@@ -219,9 +219,9 @@ static const SteadField ready_fields[] = {
                               .doc = "cloud-init has finished.", .also = "cloudinit"),
     [READY_PORT] = UINT(SteadReadySpec, port, "port", RANGE(1, MAX_PORT), NOW, .example = "22",
                         .doc = "A TCP port of the guest accepts connections.", .also = "tcp"),
-    [READY_CONSOLE] = STRING(SteadReadySpec, console, "console", regex, NOW, .example = "\"login:\"",
-                             .doc = "A line of the console matches this regular expression.",
-                             .also = "log regex"),
+    [READY_CONSOLE] = STRING(
+        SteadReadySpec, console, "console", regex, NOW, .example = "\"login:\"",
+        .doc = "A line of the console matches this regular expression.", .also = "log regex"),
     DURATION(SteadReadySpec, timeout, "timeout", .def = READY_TIMEOUT,
              RANGE(SECONDS, MAX_READY_TIMEOUT), NOW, .example = "5m",
              .doc = "How long that may take before it counts as failed."),
@@ -237,7 +237,7 @@ static void complete_ready(gpointer object, guint64 given)
 }
 
 TABLE(ready, SteadReadySpec,
-      static const SteadTable ready = {
+      static const SteadStruct ready = {
           COMMON(ready, SteadReadySpec), .what = "a readiness rule", .id = "ready",
           .complete = complete_ready,
           .doc = "When a running instance counts as ready: every part that is given must hold."})
@@ -308,9 +308,9 @@ static const SteadField stead_instance_spec_table_fields[] = {
 };
 
 TABLE(stead_instance_spec_table, SteadInstanceSpec,
-      const SteadTable stead_instance_spec_table = {
+      const SteadStruct stead_instance_spec_table = {
           COMMON(stead_instance_spec_table, SteadInstanceSpec), .what = "an instance",
-          .id = "instance", .doc = "An instance.", .check = stead_check_instance})
+          .id = "instance", .doc = "An instance.", .check = stead_spec_check_instance})
 
 #define N(kind, member, ...) kind(SteadNetworkSpec, member, __VA_ARGS__)
 
@@ -334,9 +334,9 @@ static const SteadField stead_network_spec_table_fields[] = {
 };
 
 TABLE(stead_network_spec_table, SteadNetworkSpec,
-      const SteadTable stead_network_spec_table = {
+      const SteadStruct stead_network_spec_table = {
           COMMON(stead_network_spec_table, SteadNetworkSpec), .what = "a network", .id = "network",
-          .doc = "A network.", .check = stead_check_network})
+          .doc = "A network.", .check = stead_spec_check_network})
 
 static const SteadField stead_volume_spec_table_fields[] = {
     SIZE(SteadVolumeSpec, size, "size", RANGE(MIN_DISK, STEAD_MAX_DISK), NOW,
@@ -347,7 +347,7 @@ static const SteadField stead_volume_spec_table_fields[] = {
 };
 
 TABLE(stead_volume_spec_table, SteadVolumeSpec,
-      const SteadTable stead_volume_spec_table = {
+      const SteadStruct stead_volume_spec_table = {
           COMMON(stead_volume_spec_table, SteadVolumeSpec), .what = "a volume", .id = "volume",
           .brief = "size", .doc = "A disk that outlives instances; a size alone is enough."})
 
@@ -366,8 +366,8 @@ static const SteadField stead_spec_table_fields[] = {
 };
 
 TABLE(stead_spec_table, SteadSpec,
-      const SteadTable stead_spec_table = {COMMON(stead_spec_table, SteadSpec), .what = "a spec",
-                                           .id = "spec",
-                                           .doc = "What a host shall run: instances, networks and "
-                                                  "volumes.",
-                                           .check = stead_check_spec, .check_always = TRUE})
+      const SteadStruct stead_spec_table = {COMMON(stead_spec_table, SteadSpec), .what = "a spec",
+                                            .id = "spec",
+                                            .doc = "What a host shall run: instances, networks and "
+                                                   "volumes.",
+                                            .check = stead_spec_check_file, .check_always = TRUE})

@@ -11,7 +11,7 @@
 #define FALLBACK_NAME "lab"
 
 /* Decodes a tree; on success the object, else NULL with all problems in the error. */
-static gpointer decode_tree(const SteadTable *table, const SteadTree *tree, const char *file,
+static gpointer decode_tree(const SteadStruct *table, const SteadTree *tree, const char *file,
                             GError **error)
 {
     g_autoptr(SteadProblems) problems = stead_problems_new(file);
@@ -23,7 +23,7 @@ static gpointer decode_tree(const SteadTable *table, const SteadTree *tree, cons
     return NULL;
 }
 
-static gpointer parse(const SteadTable *table, const char *text, gssize length, const char *file,
+static gpointer parse(const SteadStruct *table, const char *text, gssize length, const char *file,
                       GError **error)
 {
     const char *name = file ? file : "spec";
@@ -38,13 +38,13 @@ static gpointer parse(const SteadTable *table, const char *text, gssize length, 
     return NULL;
 }
 
-static gpointer from_json(const SteadTable *table, JsonNode *node, GError **error)
+static gpointer from_json(const SteadStruct *table, JsonNode *node, GError **error)
 {
     g_autoptr(SteadTree) tree = stead_tree_from_json(node, error);
     return tree ? decode_tree(table, tree, NULL, error) : NULL;
 }
 
-static GPtrArray *diff(const SteadTable *table, gconstpointer from, gconstpointer to)
+static GPtrArray *diff(const SteadStruct *table, gconstpointer from, gconstpointer to)
 {
     GPtrArray *changes = stead_changes_new();
     stead_object_diff(table, from, to, "", changes);

@@ -52,6 +52,7 @@ static void check_example(const char *path)
     g_autoptr(GError) error = NULL;
     g_autoptr(SteadSpec) spec = stead_spec_parse(text, -1, path, &error);
     g_assert_no_error(error);
+    g_assert_nonnull(spec);
 }
 
 static void test_examples(void)

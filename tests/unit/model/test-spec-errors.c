@@ -49,6 +49,7 @@ static void instance_accepts(const char *text)
     g_autoptr(GError) error = NULL;
     g_autoptr(SteadInstanceSpec) spec = stead_instance_spec_parse(text, -1, "t.yaml", &error);
     g_assert_no_error(error);
+    g_assert_nonnull(spec);
 }
 
 static void test_all_problems_come_at_once_in_order(void)

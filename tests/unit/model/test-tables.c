@@ -7,9 +7,9 @@
 
 #include "model/spec-fields.h"
 
-typedef void (*OnField)(const SteadTable *table, const SteadField *field);
+typedef void (*OnField)(const SteadStruct *table, const SteadField *field);
 
-static void for_each_field(const SteadTable *table, GHashTable *done, OnField func)
+static void for_each_field(const SteadStruct *table, GHashTable *done, OnField func)
 {
     if (!g_hash_table_add(done, (gpointer)table))
         return;
@@ -27,7 +27,7 @@ static void for_all(OnField func)
     g_assert_cmpuint(g_hash_table_size(done), ==, 12);
 }
 
-static void assert_whole(const SteadTable *table, const SteadField *field)
+static void assert_whole(const SteadStruct *table, const SteadField *field)
 {
     g_assert_cmpuint(table->n, <=, 64); /* the decoder's set of fields is a guint64 */
     g_assert_nonnull(table->id);
@@ -50,14 +50,14 @@ static void test_rows_are_whole(void)
     for_all(assert_whole);
 }
 
-static void assert_unique(const SteadTable *table, const SteadField *field)
+static void assert_unique(const SteadStruct *table, const SteadField *field)
 {
-    g_assert_true(stead_table_find(table, field->name) == field);
+    g_assert_true(stead_table_field(table, field->name) == field);
     for (const char *p = field->name; *p; p++)
         g_assert_true(g_ascii_islower(*p) || *p == '-');
     g_auto(GStrv) also = g_strsplit(field->also ? field->also : "", " ", -1);
     for (guint i = 0; also[i]; i++)
-        if (stead_table_find(table, also[i]))
+        if (stead_table_field(table, also[i]))
             g_error("'%s' is a field of %s", also[i], table->what);
 }
 
@@ -67,7 +67,7 @@ static void test_names_are_unique(void)
 }
 
 /* Reads the example as the field's value. Those with "..." are not meant to be read. */
-static void assert_example(const SteadTable *table, const SteadField *field)
+static void assert_example(const SteadStruct *table, const SteadField *field)
 {
     if (!field->example || strstr(field->example, "..."))
         return;
@@ -104,7 +104,7 @@ static void test_defaults_are_equal_to_themselves(void)
 
 static const char *manual;
 
-static void assert_in_manual(const SteadTable *table, const SteadField *field)
+static void assert_in_manual(const SteadStruct *table, const SteadField *field)
 {
     g_auto(GStrv) parts = g_strsplit(field->name, "-", -1);
     g_autofree char *name = g_strjoinv("\\-", parts);
@@ -139,7 +139,7 @@ static void test_the_manual_is_clean_roff(void)
 
 static JsonObject *schema_root;
 
-static void assert_in_schema(const SteadTable *table, const SteadField *field)
+static void assert_in_schema(const SteadStruct *table, const SteadField *field)
 {
     JsonObject *defs = json_object_get_object_member(schema_root, "$defs");
     JsonObject *entry =
