@@ -56,10 +56,6 @@ static gboolean finish_attach(gpointer data, GError **error)
     record->volume = g_strdup(volume->id);
     record->read_only = attach->disk->read_only;
     g_ptr_array_add(instance->disks, record);
-    SteadDiskSpec *wanted = g_new0(SteadDiskSpec, 1);
-    wanted->volume = g_strdup(volume->name);
-    wanted->read_only = record->read_only;
-    g_ptr_array_add(instance->spec->disks, wanted);
     stead_events_emit(engine->events, "volume.attached", volume->name,
                       stead_event_data("instance", instance->name, NULL));
     return stead_table_save(engine->instances, instance, error);
@@ -136,10 +132,6 @@ static void drop_disk(SteadInstance *instance, const SteadVolume *volume)
     for (guint i = instance->disks->len; i-- > 0;)
         if (g_strcmp0(((SteadDiskRecord *)instance->disks->pdata[i])->volume, volume->id) == 0)
             g_ptr_array_remove_index(instance->disks, i);
-    for (guint i = instance->spec->disks->len; i-- > 0;)
-        if (g_strcmp0(((SteadDiskSpec *)instance->spec->disks->pdata[i])->volume, volume->name) ==
-            0)
-            g_ptr_array_remove_index(instance->spec->disks, i);
 }
 
 static gboolean finish_detach(gpointer data, GError **error)

@@ -85,6 +85,8 @@ static gboolean take_spec(gpointer data, GError **error)
             ((SteadChange *)changes->pdata[i])->effect == STEAD_EFFECT_RESTART;
     stead_instance_spec_free(instance->spec);
     instance->spec = g_steal_pointer(&op->extra);
+    if (stead_instance_is_up(instance))
+        stead_engine_submit_ports(op->engine, instance);
     return stead_table_save(op->engine->instances, instance, error);
 }
 

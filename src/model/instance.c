@@ -24,6 +24,44 @@
 #define REQUIRED .flags = STEAD_FIELD_REQUIRED
 #define ALWAYS .flags = STEAD_FIELD_ALWAYS
 
+#define OBJECTS(s, m, name, tab)                                                                   \
+    STEAD_ROW(OBJECTS, s, m, GPtrArray *, name, .table = &(tab), .max = STEAD_MAX_RECORD_ITEMS)
+
+/* What an instance was given: no more than its spec may ask for, and what was attached later. */
+#define STEAD_MAX_RECORD_ITEMS 64
+
+/* A struct within a record: its table, and the function that frees one. */
+#define PART(type, name, what_)                                                                    \
+    static void name##_destroy(gpointer part);                                                     \
+    static const SteadStruct name##_table = {.what = what_,                                        \
+                                             .fields = name##_fields,                              \
+                                             .n = G_N_ELEMENTS(name##_fields),                     \
+                                             .size = sizeof(type),                                 \
+                                             .destroy = name##_destroy};                           \
+    static void name##_destroy(gpointer part)                                                      \
+    {                                                                                              \
+        stead_object_free(&name##_table, part);                                                    \
+    }                                                                                              \
+    void stead_##name##_free(type *part)                                                           \
+    {                                                                                              \
+        stead_object_free(&name##_table, part);                                                    \
+    }
+
+static const SteadField disk_record_fields[] = {
+    STRING(SteadDiskRecord, path, "path", line, REQUIRED),
+    STRING(SteadDiskRecord, format, "format", line, REQUIRED),
+    STRING(SteadDiskRecord, volume, "volume", name),
+    BOOL(SteadDiskRecord, read_only, "read-only"),
+};
+PART(SteadDiskRecord, disk_record, "a disk")
+
+static const SteadField nic_record_fields[] = {
+    STRING(SteadNicRecord, network, "network", name, REQUIRED),
+    STRING(SteadNicRecord, mac, "mac", line, REQUIRED),
+    STRING(SteadNicRecord, address, "address", line),
+};
+PART(SteadNicRecord, nic_record, "an interface")
+
 /* An id is a UUID, which a name's format covers: it is safe in a path. */
 #define I(kind, member, ...) kind(SteadInstance, member, __VA_ARGS__)
 
@@ -35,6 +73,9 @@ static const SteadField instance_fields[] = {
     I(STRING, kind_reason, "kind-reason", text),
     SPEC(SteadInstance, SteadInstanceSpec, stead_instance_spec_table),
     I(STRING, image_digest, "image-digest", digest),
+    I(OBJECTS, disks, "disks", disk_record_table),
+    I(OBJECTS, nics, "nics", nic_record_table),
+    I(STRING, restoring, "restoring", name),
     I(ENUM, state, "state", SteadState, stead_state_names, ALWAYS),
     I(BOOL, want_running, "want-running", ALWAYS),
     I(BOOL, ready, "ready", ALWAYS),
