@@ -97,6 +97,8 @@ gboolean stead_reply_result(SteadRequest *request, SteadReply *reply, SteadJob *
     waiting->handler =
         g_signal_connect(request->message, "disconnected", G_CALLBACK(on_client_gone), waiting);
     stead_job_notify(job, on_job_ended, waiting);
+    /* A message without a status would be taken for a WebSocket's. */
+    soup_server_message_set_status(request->message, SOUP_STATUS_OK, NULL);
     soup_server_message_pause(request->message);
     reply->taken = TRUE;
     return TRUE;

@@ -74,7 +74,11 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
                        GHashTable *query, gpointer data)
 {
     SteadServer *server = data;
+    SoupMessageHeaders *headers = soup_server_message_get_request_headers(message);
     if (soup_server_message_get_status(message) != 0) /* refused before its body was read */
+        return;
+    /* What is left without a status is offered to on_websocket(). */
+    if (soup_message_headers_header_contains(headers, "Upgrade", "websocket"))
         return;
     SteadRequest request = {
         .engine = server->engine, .server = soup, .message = message, .query = query};
