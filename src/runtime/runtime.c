@@ -151,6 +151,14 @@ gboolean stead_runtime_snapshot_remove(SteadRuntime *runtime, const SteadMachine
     return leave(&call, done, error);
 }
 
+GStrv stead_runtime_disks(SteadRuntime *runtime, const char *id, GError **error)
+{
+    ENTER("asking for the disks of", id, 0, disks);
+    GStrv disks = driver->disks(runtime->self, id, error);
+    leave(&call, disks != NULL, error);
+    return disks;
+}
+
 SteadExecResult *stead_runtime_exec(SteadRuntime *runtime, const char *id, const char *const argv[],
                                     const char *input, guint64 timeout_ms,
                                     GCancellable *cancellable, GError **error)

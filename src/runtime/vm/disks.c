@@ -19,10 +19,10 @@
 
 gboolean stead_vm_source_of(xmlDocPtr doc, const char *target, char **path, char **format)
 {
+    g_autofree char *disk = g_strdup_printf(DISKS "[target/@dev='%s']", target);
     g_autofree char *source_xpath =
-        g_strdup_printf(DISKS "[target/@dev='%s']/source/@file", target);
-    g_autofree char *format_xpath =
-        g_strdup_printf(DISKS "[target/@dev='%s']/driver/@type", target);
+        g_strconcat(disk, "/source/@*[name()='file' or name()='dev']", NULL);
+    g_autofree char *format_xpath = g_strconcat(disk, "/driver/@type", NULL);
     *path = stead_xml_string(doc, source_xpath);
     *format = *path ? stead_xml_string(doc, format_xpath) : NULL;
     return *path != NULL;
@@ -48,15 +48,34 @@ static char *expect_target(xmlDocPtr doc, const char *path, GError **error)
     return target;
 }
 
+/* The one after the last: so disks stand in the order in which they were attached, which is that
+ * of the records. The letters are dealt anew at each start. */
 static char *free_target(xmlDocPtr doc)
 {
     g_auto(GStrv) targets = stead_xml_strings(doc, DISKS "/target/@dev");
-    for (guint i = 0; i < STEAD_VM_MAX_DISKS; i++) {
-        g_autofree char *target = stead_vm_disk_target(i);
-        if (!g_strv_contains((const char *const *)targets, target))
-            return g_steal_pointer(&target);
+    for (guint i = STEAD_VM_MAX_DISKS; i > 0; i--) {
+        g_autofree char *target = stead_vm_disk_target(i - 1);
+        if (g_strv_contains((const char *const *)targets, target))
+            return i < STEAD_VM_MAX_DISKS ? stead_vm_disk_target(i) : NULL;
     }
-    return NULL;
+    return stead_vm_disk_target(0);
+}
+
+GStrv stead_vm_disks(gpointer self, const char *id, GError **error)
+{
+    g_autoptr(virDomain) domain = stead_vm_find(self, id, error);
+    g_autoptr(xmlDoc) doc = domain ? stead_vm_describe(domain, 0, error) : NULL;
+    if (doc == NULL)
+        return NULL;
+    g_autoptr(GPtrArray) paths = g_ptr_array_new();
+    for (guint i = 0; i < STEAD_VM_MAX_DISKS; i++) {
+        g_autofree char *target = stead_vm_disk_target(i), *format = NULL;
+        char *path = NULL;
+        if (stead_vm_source_of(doc, target, &path, &format))
+            g_ptr_array_add(paths, path);
+    }
+    g_ptr_array_add(paths, NULL);
+    return (GStrv)g_ptr_array_free(g_steal_pointer(&paths), FALSE);
 }
 
 static guint both_definitions(virDomainPtr domain)
@@ -76,8 +95,8 @@ gboolean stead_vm_attach_disk(gpointer self, const char *id, const SteadMachineD
         return TRUE;
     g_autofree char *target = free_target(doc);
     if (target == NULL) {
-        stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL, "it has %d disks, the most possible",
-                        STEAD_VM_MAX_DISKS);
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Restart it, or detach another first.",
+                        "no place for one more disk is left");
         return FALSE;
     }
     g_autofree char *xml = stead_vm_disk_xml(disk, target);

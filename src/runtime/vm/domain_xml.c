@@ -122,13 +122,19 @@ static void add_clock(GString *xml, const SteadMachine *machine)
              "  <on_crash>destroy</on_crash>\n");
 }
 
+gboolean stead_vm_is_device(const char *path)
+{
+    return g_str_has_prefix(path, "/dev/");
+}
+
 static void add_disk(GString *xml, const SteadMachineDisk *disk, const char *target, guint boot)
 {
-    add(xml, "    <disk type='file' device='disk'>\n");
+    gboolean is_device = stead_vm_is_device(disk->path);
+    add(xml, "    <disk type='%s' device='disk'>\n", is_device ? "block" : "file");
     add(xml, "      <driver name='qemu' type='%s' cache='writeback' discard='unmap'/>\n",
         disk->format);
-    add(xml, "      <source file='%s'/>\n      <target dev='%s' bus='virtio'/>\n", disk->path,
-        target);
+    add(xml, "      <source %s='%s'/>\n      <target dev='%s' bus='virtio'/>\n",
+        is_device ? "dev" : "file", disk->path, target);
     if (disk->serial)
         add(xml, "      <serial>%s</serial>\n", disk->serial);
     if (disk->read_only)
@@ -153,7 +159,7 @@ static void add_disks(GString *xml, const SteadMachine *machine)
     }
     if (machine->seed) {
         SteadMachineDisk seed = {.path = machine->seed, .format = (char *)"raw", .read_only = TRUE};
-        add_disk(xml, &seed, "vdz", 0);
+        add_disk(xml, &seed, STEAD_VM_SEED_TARGET, 0);
     }
 }
 

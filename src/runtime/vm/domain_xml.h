@@ -12,6 +12,7 @@
 
 /* Disks that a machine may have, the root disk among them: vda to vdy; vdz is the seed. */
 #define STEAD_VM_MAX_DISKS 25
+#define STEAD_VM_SEED_TARGET "vdz"
 
 /* What a domain needs beyond its machine. */
 typedef struct {
@@ -27,6 +28,9 @@ char *stead_vm_domain_xml(const SteadMachine *machine, const SteadDomainOptions 
 
 /* One <disk> element, for attaching. `target` is "vdb". Owned by the caller. */
 char *stead_vm_disk_xml(const SteadMachineDisk *disk, const char *target);
+
+/* Whether the disk is a device of the host (of a pool of volumes) and not a file. */
+gboolean stead_vm_is_device(const char *path);
 
 /* "vda" for 0, up to "vdz". Owned by the caller. */
 char *stead_vm_disk_target(guint n);

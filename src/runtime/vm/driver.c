@@ -126,6 +126,7 @@ static const SteadDriver driver = {
     .snapshot = stead_vm_snapshot,
     .restore = stead_vm_restore,
     .snapshot_remove = stead_vm_snapshot_remove,
+    .disks = stead_vm_disks,
     .exec = stead_vm_exec,
     .agent_ping = stead_vm_agent_ping,
     .addresses = stead_vm_addresses,

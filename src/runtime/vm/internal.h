@@ -85,6 +85,7 @@ gboolean stead_vm_restore(gpointer self, SteadMachine *machine, const char *snap
                           JsonNode *layers, GError **error);
 gboolean stead_vm_snapshot_remove(gpointer self, const SteadMachine *machine,
                                   const char *snapshot_id, JsonNode *layers, GError **error);
+GStrv stead_vm_disks(gpointer self, const char *id, GError **error);
 SteadExecResult *stead_vm_exec(gpointer self, const char *id, const char *const argv[],
                                const char *input, guint64 timeout_ms, GCancellable *cancellable,
                                GError **error);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "runtime/vm/domain_xml.h"
 #include "runtime/vm/internal.h"
 #include "runtime/vm/layers.h"
 #include "runtime/vm/snapshot_doc.h"
@@ -77,6 +78,20 @@ static SteadLayers *plan(const SteadMachine *current, xmlDocPtr doc, const char 
     g_ptr_array_add(left_alone, NULL);
     layers->memory = memory ? file_of(current, snapshot_id, "mem") : NULL;
     return layers;
+}
+
+/* A device of the host has no room beside it for a layer. */
+static gboolean can_be_layered(const SteadMachine *machine, GError **error)
+{
+    for (guint i = 0; i < machine->disks->len; i++) {
+        const SteadMachineDisk *disk = machine->disks->pdata[i];
+        if (disk->read_only || !stead_vm_is_device(disk->path))
+            continue;
+        stead_set_error(error, STEAD_ERROR_UNSUPPORTED, "Use disks of a pool of files.",
+                        "%s is a device, of which no snapshot can be taken", disk->path);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 /* libvirt's call, in a thread of its own. */
@@ -226,7 +241,7 @@ static SteadLayers *take_snapshot(const Request *request, GError **error)
     g_autoptr(SteadMachine) current =
         domain ? stead_vm_current(request->machine, domain, error) : NULL;
     g_autoptr(xmlDoc) doc = current ? stead_vm_describe(domain, 0, error) : NULL;
-    if (doc == NULL || !stead_vm_open_dirs(vm, current, error))
+    if (doc == NULL || !can_be_layered(current, error) || !stead_vm_open_dirs(vm, current, error))
         return NULL;
     gboolean active = stead_vm_is_active(domain);
     if (request->memory && !active) {
