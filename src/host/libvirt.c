@@ -47,15 +47,22 @@ struct _SteadLibvirt {
     /* Main loop only. */
     SteadLibvirtFunc func;
     gpointer data;
-    guint retry; /* source id of the timer; 0: none */
+    GArray *watches; /* Watch; a removed one has no func */
+    guint retry;     /* source id of the timer; 0: none */
     guint pause_ms;
     gboolean trying; /* a retry's thread is under way */
 };
 
 typedef struct {
+    SteadLibvirtFunc func;
+    gpointer data;
+} Watch;
+
+typedef struct {
     SteadLibvirt *libvirt;
     guint generation;
     gboolean connected;
+    guint joined; /* tell only the watch with this handle; 0: all */
 } Event;
 
 static gboolean arm_retry(SteadLibvirt *libvirt);
@@ -73,6 +80,7 @@ static void libvirt_unref(gpointer data)
         return;
     g_mutex_clear(&libvirt->lock);
     g_mutex_clear(&libvirt->connecting);
+    g_array_unref(libvirt->watches);
     g_free(libvirt->uri);
     g_free(libvirt);
 }
@@ -93,7 +101,18 @@ static Event *event_new(SteadLibvirt *libvirt, guint generation, gboolean connec
     return event;
 }
 
-/* Main loop: tells the watch, and sees to it that a lost connection comes back. */
+static void tell(SteadLibvirt *libvirt, const Event *event)
+{
+    for (guint i = 0; i < libvirt->watches->len; i++) {
+        const Watch watch = g_array_index(libvirt->watches, Watch, i);
+        if (watch.func && (event->joined == 0 || event->joined == i + 1))
+            watch.func(event->connected, watch.data);
+    }
+    if (libvirt->func && event->joined == 0)
+        libvirt->func(event->connected, libvirt->data);
+}
+
+/* Main loop: tells the watches, and sees to it that a lost connection comes back. */
 static gboolean deliver(gpointer data)
 {
     const Event *event = data;
@@ -103,8 +122,8 @@ static gboolean deliver(gpointer data)
     g_mutex_unlock(&libvirt->lock);
     if (closed)
         return G_SOURCE_REMOVE;
-    if (libvirt->func && event->generation > 0)
-        libvirt->func(event->connected, libvirt->data);
+    if (event->generation > 0)
+        tell(libvirt, event);
     if (event->connected)
         libvirt->pause_ms = RETRY_MIN_MS;
     if (absent)
@@ -313,6 +332,7 @@ SteadLibvirt *stead_libvirt_new(const char *uri)
     g_atomic_ref_count_init(&libvirt->refs);
     g_mutex_init(&libvirt->lock);
     g_mutex_init(&libvirt->connecting);
+    libvirt->watches = g_array_new(FALSE, FALSE, sizeof(Watch));
     libvirt->uri = g_strdup(uri ? uri : DEFAULT_URI);
     libvirt->may_start = TRUE;
     libvirt->pause_ms = RETRY_MIN_MS;
@@ -340,6 +360,29 @@ void stead_libvirt_set_watch(SteadLibvirt *libvirt, SteadLibvirtFunc func, gpoin
 {
     libvirt->func = func;
     libvirt->data = data;
+}
+
+guint stead_libvirt_add_watch(SteadLibvirt *libvirt, SteadLibvirtFunc func, gpointer data)
+{
+    Watch watch = {func, data};
+    g_array_append_val(libvirt->watches, watch);
+    guint handle = libvirt->watches->len;
+    g_mutex_lock(&libvirt->lock);
+    gboolean connected = libvirt->conn != NULL;
+    guint generation = libvirt->generation;
+    g_mutex_unlock(&libvirt->lock);
+    if (connected) {
+        Event *event = event_new(libvirt, generation, TRUE);
+        event->joined = handle;
+        g_idle_add_full(G_PRIORITY_DEFAULT, deliver, event, event_free);
+    }
+    return handle;
+}
+
+void stead_libvirt_remove_watch(SteadLibvirt *libvirt, guint handle)
+{
+    if (handle > 0 && handle <= libvirt->watches->len)
+        g_array_index(libvirt->watches, Watch, handle - 1).func = NULL;
 }
 
 static gboolean parse_ids(const char *capabilities, guint *uid, guint *gid, GError **error)

@@ -33,6 +33,11 @@ virConnectPtr stead_libvirt_get(SteadLibvirt *libvirt, GError **error);
 typedef void (*SteadLibvirtFunc)(gboolean connected, gpointer data);
 void stead_libvirt_set_watch(SteadLibvirt *libvirt, SteadLibvirtFunc func, gpointer data);
 
+/* Further watches, for the layers below the one that sets the watch above; they are told before it,
+ * and once upon joining when there is a connection already. Main loop only. Returns a handle. */
+guint stead_libvirt_add_watch(SteadLibvirt *libvirt, SteadLibvirtFunc func, gpointer data);
+void stead_libvirt_remove_watch(SteadLibvirt *libvirt, guint handle);
+
 /*
  * Sets `error` from the calling thread's last libvirt error, classed (no domain, network, ... →
  * NOT_FOUND; exists → CONFLICT; operation invalid → STATE; agent → GUEST; lost connection →

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's protocol (QEMU's qga/qapi-schema.json), requests and replies. The JSON parser
+ * recurses, so a reply that nests deeper than any real one is refused before it is parsed.
+ */
+#include "runtime/vm/agent_reply.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+static void refuse(GError **error, const char *why)
+{
+    stead_set_error(error, STEAD_ERROR_GUEST, NULL, "the guest's agent answers nonsense: %s", why);
+}
+
+/* Counts brackets outside strings. */
+static gboolean is_shallow(const char *text)
+{
+    guint depth = 0;
+    gboolean in_string = FALSE;
+    for (; *text; text++) {
+        if (in_string) {
+            if (*text == '\\' && text[1])
+                text++;
+            else if (*text == '"')
+                in_string = FALSE;
+        } else if (*text == '"') {
+            in_string = TRUE;
+        } else if (*text == '{' || *text == '[') {
+            if (++depth > STEAD_AGENT_DEPTH_MAX)
+                return FALSE;
+        } else if ((*text == '}' || *text == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return TRUE;
+}
+
+JsonNode *stead_agent_reply_parse(const char *reply, GError **error)
+{
+    if (strlen(reply) > STEAD_AGENT_REPLY_MAX || !is_shallow(reply)) {
+        refuse(error, "too long or too deep");
+        return NULL;
+    }
+    g_autoptr(JsonNode) node = json_from_string(reply, NULL);
+    if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node)) {
+        refuse(error, "no JSON object");
+        return NULL;
+    }
+    JsonNode *value = json_object_get_member(json_node_get_object(node), "return");
+    if (value == NULL) {
+        refuse(error, "no return value");
+        return NULL;
+    }
+    return json_node_copy(value);
+}
+
+/* A member of `object`, if it is there and holds a value of that type. */
+static JsonNode *member(JsonObject *object, const char *name, GType type)
+{
+    JsonNode *node = json_object_get_member(object, name);
+    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == type ? node
+                                                                                         : NULL;
+}
+
+gboolean stead_agent_reply_pid(JsonNode *node, gint64 *pid, GError **error)
+{
+    JsonNode *value = JSON_NODE_HOLDS_OBJECT(node)
+                          ? member(json_node_get_object(node), "pid", G_TYPE_INT64)
+                          : NULL;
+    if (value == NULL) {
+        refuse(error, "no pid");
+        return FALSE;
+    }
+    *pid = json_node_get_int(value);
+    return TRUE;
+}
+
+static GBytes *decoded(JsonObject *object, const char *name)
+{
+    JsonNode *node = member(object, name, G_TYPE_STRING);
+    gsize length = 0;
+    guchar *bytes = g_base64_decode(node ? json_node_get_string(node) : "", &length);
+    return g_bytes_new_take(bytes, length);
+}
+
+static gboolean flag(JsonObject *object, const char *name)
+{
+    JsonNode *node = member(object, name, G_TYPE_BOOLEAN);
+    return node && json_node_get_boolean(node);
+}
+
+static int exit_code(JsonObject *object)
+{
+    JsonNode *code = member(object, "exitcode", G_TYPE_INT64);
+    JsonNode *signal = member(object, "signal", G_TYPE_INT64);
+    if (signal)
+        return 128 + (int)CLAMP(json_node_get_int(signal), 0, 127);
+    return code ? (int)CLAMP(json_node_get_int(code), 0, 255) : 255;
+}
+
+gboolean stead_agent_reply_status(JsonNode *node, SteadExecResult **result, GError **error)
+{
+    *result = NULL;
+    if (!JSON_NODE_HOLDS_OBJECT(node)) {
+        refuse(error, "no status");
+        return FALSE;
+    }
+    JsonObject *object = json_node_get_object(node);
+    if (!flag(object, "exited"))
+        return TRUE;
+    *result = g_new0(SteadExecResult, 1);
+    (*result)->exit_code = exit_code(object);
+    (*result)->out = decoded(object, "out-data");
+    (*result)->err = decoded(object, "err-data");
+    (*result)->truncated = flag(object, "out-truncated") || flag(object, "err-truncated");
+    return TRUE;
+}
+
+char *stead_agent_exec_request(const char *const argv[], const char *input)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "execute");
+    json_builder_add_string_value(builder, "guest-exec");
+    json_builder_set_member_name(builder, "arguments");
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "path");
+    json_builder_add_string_value(builder, argv[0]);
+    json_builder_set_member_name(builder, "arg");
+    json_builder_begin_array(builder);
+    for (gsize i = 1; argv[i]; i++)
+        json_builder_add_string_value(builder, argv[i]);
+    json_builder_end_array(builder);
+    if (input) {
+        g_autofree char *encoded = g_base64_encode((const guchar *)input, strlen(input));
+        json_builder_set_member_name(builder, "input-data");
+        json_builder_add_string_value(builder, encoded);
+    }
+    json_builder_set_member_name(builder, "capture-output");
+    json_builder_add_boolean_value(builder, TRUE);
+    json_builder_end_object(builder);
+    json_builder_end_object(builder);
+    g_autoptr(JsonNode) root = json_builder_get_root(builder);
+    return json_to_string(root, FALSE);
+}
