@@ -11,7 +11,7 @@
 #include "cli/screen.h"
 
 /* What -i sends at most. */
-#define MAX_INPUT (4 * 1024 * 1024)
+#define MAX_INPUT_BYTES (4 * 1024 * 1024)
 #define DEFAULT_TIMEOUT_MS (10 * 60 * 1000)
 /* Past the time-out, the daemon itself has this long to answer. */
 #define GRACE_SECONDS 30
@@ -22,9 +22,9 @@ static gboolean read_input(GString *input, GError **error)
     size_t n;
     while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) {
         g_string_append_len(input, buffer, (gssize)n);
-        if (input->len > MAX_INPUT) {
+        if (input->len > MAX_INPUT_BYTES) {
             stead_set_error(error, STEAD_ERROR_INVALID, "Copy large files over the network.",
-                            "the input is longer than %d bytes", MAX_INPUT);
+                            "the input is longer than %d bytes", MAX_INPUT_BYTES);
             return FALSE;
         }
     }

@@ -64,8 +64,7 @@ void stead_console_rule_free(SteadConsoleRule *rule)
 
 static void try_line(SteadConsoleRule *rule)
 {
-    if (rule->matched || rule->closed ||
-        !g_regex_match(rule->regex, rule->line->str, G_REGEX_MATCH_DEFAULT, NULL))
+    if (rule->matched || rule->closed || !g_regex_match(rule->regex, rule->line->str, 0, NULL))
         return;
     rule->matched = TRUE;
     rule->func(rule->line->str, rule->data);

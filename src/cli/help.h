@@ -5,7 +5,7 @@
 #include "cli/command.h"
 
 /* Help is laid out for this width. */
-#define STEAD_HELP_COLUMNS 90
+#define STEAD_HELP_COLUMNS 96
 
 /* `stead CMD --help`; NULL for `stead --help`. Owned by the caller. */
 char *stead_help_text(const SteadCommand *command);
