@@ -16,7 +16,11 @@
 #include "host/libvirt.h"
 
 #include <gio/gio.h>
+#include <errno.h>
 #include <gio/gunixsocketaddress.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <libvirt-glib/libvirt-glib.h>
 
 #include "base/error.h"
@@ -29,6 +33,7 @@
 #define KEEPALIVE_INTERVAL_S 5
 #define KEEPALIVE_COUNT 6
 
+#define KVM_DEVICE "/dev/kvm"
 #define DEFAULT_URI "qemu:///system"
 
 struct _SteadLibvirt {
@@ -192,6 +197,21 @@ static gboolean start_daemon(const char *program, GError **error)
     return stead_run(argv, NULL, NULL, NULL, error);
 }
 
+/*
+ * Where no udev runs, /dev/kvm is root's alone. libvirtd probes QEMU as root and then asks whether
+ * QEMU's own user has KVM; as long as the two answers differ it probes again at every look, a
+ * second or two each. So the device gets the owner and mode that udev gives it.
+ */
+static void open_kvm(void)
+{
+    struct stat st;
+    const struct group *group = getgrnam("kvm");
+    if (group == NULL || stat(KVM_DEVICE, &st) != 0 || !S_ISCHR(st.st_mode) || (st.st_mode & 077))
+        return;
+    if (chown(KVM_DEVICE, 0, group->gr_gid) != 0 || chmod(KVM_DEVICE, 0660) != 0)
+        g_debug("%s stays root's: %s", KVM_DEVICE, g_strerror(errno));
+}
+
 /* Where systemd runs, starting libvirtd is its business (a socket unit listens for it). */
 static gboolean start_daemons(SteadLibvirt *libvirt, GError **error)
 {
@@ -199,6 +219,7 @@ static gboolean start_daemons(SteadLibvirt *libvirt, GError **error)
         g_file_test("/run/systemd/system", G_FILE_TEST_IS_DIR) ||
         is_listening("/run/libvirt/libvirt-sock") || is_listening("/run/libvirt/virtqemud-sock"))
         return TRUE;
+    open_kvm();
     if (!is_listening("/run/libvirt/virtlogd-sock") && !start_daemon("virtlogd", error))
         return FALSE;
     if (start_daemon("libvirtd", error))
