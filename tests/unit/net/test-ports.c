@@ -47,6 +47,7 @@ static guint free_port(int type)
 {
     guint port;
     stead_autofd fd = open_socket(type, &port);
+    g_assert_cmpint(fd, >=, 0);
     return port;
 }
 
@@ -214,6 +215,7 @@ static void test_unpublish_ends_connections(Fixture *fixture, gconstpointer data
     stead_autofd client = connect_to(SOCK_STREAM, fixture->port.host);
     g_assert_true(wait_readable(fixture->guest));
     stead_autofd server = accept(fixture->guest, NULL, NULL);
+    g_assert_cmpint(server, >=, 0);
     g_assert_true(stead_ports_unpublish(fixture->run_dir, NULL));
     g_assert_cmpuint(stead_ports_count(fixture->run_dir), ==, 0);
     g_assert_cmpint(connect_to(SOCK_STREAM, fixture->port.host), ==, -1);
@@ -229,6 +231,7 @@ static void test_taken_port_undoes_all(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
     SteadPortSpec taken = fixture->port;
     stead_autofd holder = open_socket(SOCK_STREAM, &taken.host);
+    g_assert_cmpint(holder, >=, 0);
     g_ptr_array_add(fixture->ports, &taken);
     g_assert_false(stead_ports_publish(fixture->run_dir, fixture->ports, LOOPBACK, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CONFLICT);
