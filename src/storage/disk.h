@@ -66,15 +66,15 @@ gboolean stead_disk_resize(SteadLibvirt *libvirt, const char *path, guint64 size
 /* Success when there is none. */
 gboolean stead_disk_remove(SteadLibvirt *libvirt, const char *path, GError **error);
 
-/* Removes every disk and layer in a pool that was made for the instance or volume of this name and
- * id, known or half-made. Success when there is none, or no such pool. */
+/* Removes every disk and layer in a pool that was made for the instance or volume of this id, known
+ * or half-made. Success when there is none, or no such pool. */
 gboolean stead_disk_remove_all(SteadLibvirt *libvirt, const SteadPaths *paths, const char *pool,
-                               const char *name, const char *id, GError **error);
+                               const char *id, GError **error);
 
 /* The same in all pools that are started: for an instance, whose disks may lie in several. Named
  * volumes stay, since they have ids of their own. */
-gboolean stead_instance_disks_remove(SteadLibvirt *libvirt, const SteadPaths *paths,
-                                     const char *name, const char *id, GError **error);
+gboolean stead_instance_disks_remove(SteadLibvirt *libvirt, const SteadPaths *paths, const char *id,
+                                     GError **error);
 
 /* Paths in the default pool that carry the id of nobody in `known` (a set of whole ids, of
  * instances and volumes). The array owns them. */

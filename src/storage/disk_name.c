@@ -38,10 +38,8 @@ char *stead_disk_name_id(const char *volume)
     return dash && dash != stem && is_id(dash + 1) ? g_strdup(dash + 1) : NULL;
 }
 
-gboolean stead_disk_name_is_of(const char *volume, const char *name, const char *id)
+gboolean stead_disk_name_is_of(const char *volume, const char *id)
 {
-    g_autofree char *stem = stead_disk_stem(name, id, 0);
     g_autofree char *digits = stead_disk_name_id(volume);
-    return digits && g_str_has_prefix(volume, stem) &&
-           strncmp(digits, id, STEAD_DISK_ID_DIGITS) == 0;
+    return digits && strncmp(digits, id, STEAD_DISK_ID_DIGITS) == 0;
 }

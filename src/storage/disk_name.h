@@ -19,5 +19,5 @@ char *stead_disk_stem(const char *name, const char *id, guint n);
  */
 char *stead_disk_name_id(const char *volume);
 
-/* Whether a volume's name was made from this name and id. */
-gboolean stead_disk_name_is_of(const char *volume, const char *name, const char *id);
+/* Whether a volume's name holds this id. */
+gboolean stead_disk_name_is_of(const char *volume, const char *id);

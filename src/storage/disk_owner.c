@@ -22,38 +22,38 @@ static gboolean remove_named(const SteadSpot *spot, const char *name, GError **e
     return stead_remove_tree(path, error);
 }
 
-static gboolean remove_all(const SteadSpot *spot, const char *name, const char *id, GError **error)
+static gboolean remove_all(const SteadSpot *spot, const char *id, GError **error)
 {
     g_autoptr(GPtrArray) names = stead_spot_names(spot, error);
     for (guint i = 0; names && i < names->len; i++) {
         const char *volume = g_ptr_array_index(names, i);
-        if (stead_disk_name_is_of(volume, name, id) && !remove_named(spot, volume, error))
+        if (stead_disk_name_is_of(volume, id) && !remove_named(spot, volume, error))
             return FALSE;
     }
     return names != NULL;
 }
 
 gboolean stead_disk_remove_all(SteadLibvirt *libvirt, const SteadPaths *paths, const char *pool,
-                               const char *name, const char *id, GError **error)
+                               const char *id, GError **error)
 {
     g_auto(SteadSpot) spot = {0};
     g_autoptr(GError) local = NULL;
     if (stead_spot_open(libvirt, paths, pool, "", &spot, &local))
-        return remove_all(&spot, name, id, error);
+        return remove_all(&spot, id, error);
     if (g_error_matches(local, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
 }
 
-gboolean stead_instance_disks_remove(SteadLibvirt *libvirt, const SteadPaths *paths,
-                                     const char *name, const char *id, GError **error)
+gboolean stead_instance_disks_remove(SteadLibvirt *libvirt, const SteadPaths *paths, const char *id,
+                                     GError **error)
 {
     g_autoptr(GPtrArray) pools = stead_pool_list(libvirt, paths, error);
     for (guint i = 0; pools && i < pools->len; i++) {
         const SteadPool *pool = g_ptr_array_index(pools, i);
         if (pool->active && pool->supported &&
-            !stead_disk_remove_all(libvirt, paths, pool->name, name, id, error))
+            !stead_disk_remove_all(libvirt, paths, pool->name, id, error))
             return FALSE;
     }
     return pools != NULL;

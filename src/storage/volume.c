@@ -38,8 +38,7 @@ gboolean stead_volume_remove(SteadLibvirt *libvirt, const SteadPaths *paths,
                         volume->name);
         return FALSE;
     }
-    return stead_disk_remove_all(libvirt, paths, volume->spec->pool, volume->name, volume->id,
-                                 error);
+    return stead_disk_remove_all(libvirt, paths, volume->spec->pool, volume->id, error);
 }
 
 const char *stead_volume_format(const SteadVolume *volume)

@@ -5,9 +5,11 @@
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -349,6 +351,43 @@ static void test_odd_host_names_are_taken(Fixture *fixture, gconstpointer data)
     }
 }
 
+/* What a job of a daemon does, in a process that can be killed. */
+static void play_daemon(Fixture *fixture)
+{
+    SteadLibvirt *libvirt = stead_libvirt_new(NULL);
+    stead_network_make(libvirt, &fixture->network, fixture->paths, NULL);
+    g_free(stead_network_reserve(libvirt, &fixture->network, MAC_A, NULL, "web", NULL, NULL));
+    stead_network_release(libvirt, &fixture->network, MAC_A, NULL);
+    stead_network_remove(libvirt, &fixture->network, NULL);
+    _exit(0);
+}
+
+#define KILLS 5
+#define JOB_US 1500000 /* about what the job above takes */
+
+static void test_killed_daemon_is_no_hindrance(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    for (guint i = 0; i < KILLS; i++) {
+        g_autoptr(GError) error = NULL;
+        pid_t daemon = fork();
+        if (daemon == 0)
+            play_daemon(fixture);
+        g_usleep((gulong)g_random_int_range(0, JOB_US)); /* not to wait: to hit any instruction */
+        kill(daemon, SIGKILL);
+        waitpid(daemon, NULL, 0);
+        CHECK(make(fixture));
+        g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", &error);
+        CHECK(is_fine(error));
+        g_autoptr(GPtrArray) all =
+            stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
+        CHECK(all && all->len == 1);
+        CHECK(stead_network_remove(fixture->libvirt, &fixture->network, NULL));
+        clear_record(fixture);
+    }
+}
+
 /* ---- what dnsmasq makes of it ---- */
 
 static int server_socket(Fixture *fixture, guint port)
@@ -473,6 +512,7 @@ int main(int argc, char **argv)
     ADD("claims-are-respected", test_claims_are_respected);
     ADD("half-done-reservation-is-finished", test_half_done_reservation_is_finished);
     ADD("odd-host-names-are-taken", test_odd_host_names_are_taken);
+    ADD("killed-daemon-is-no-hindrance", test_killed_daemon_is_no_hindrance);
     ADD("names-resolve", test_names_resolve);
     ADD("released-address-can-be-leased-again", test_released_address_can_be_leased_again);
     return g_test_run();

@@ -361,11 +361,11 @@ static void test_all_of_an_instance_go(Fixture *fixture, gconstpointer data)
     g_autoptr(SteadDisk) other = make(fixture, "web-99999999", MIB);
     g_autofree char *layer = g_build_filename(fixture->folder, STEM ".s1.qcow2", NULL);
     CHECK(root && second && other && stead_write_file(layer, "", 0, 0600, NULL));
-    stead_disk_remove_all(fixture->libvirt, fixture->paths, fixture->pool, "web", ID, &error);
+    stead_disk_remove_all(fixture->libvirt, fixture->paths, fixture->pool, ID, &error);
     CHECK(is_fine(error));
     g_assert_cmpuint(count_files(fixture), ==, 1);
     CHECK(g_file_test(other->path, G_FILE_TEST_EXISTS));
-    CHECK(stead_disk_remove_all(fixture->libvirt, fixture->paths, "no-such-pool", "web", ID, NULL));
+    CHECK(stead_disk_remove_all(fixture->libvirt, fixture->paths, "no-such-pool", ID, NULL));
 }
 
 static void test_disks_in_any_pool_go(Fixture *fixture, gconstpointer data)
@@ -375,7 +375,7 @@ static void test_disks_in_any_pool_go(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
     g_autoptr(SteadDisk) disk = make(fixture, STEM "-disk1", MIB);
     CHECK(disk);
-    stead_instance_disks_remove(fixture->libvirt, fixture->paths, "web", ID, &error);
+    stead_instance_disks_remove(fixture->libvirt, fixture->paths, ID, &error);
     CHECK(is_fine(error));
     g_assert_cmpuint(count_files(fixture), ==, 0);
 }
