@@ -379,7 +379,7 @@ static void test_killed_daemon_is_no_hindrance(Fixture *fixture, gconstpointer d
         waitpid(daemon, NULL, 0);
         CHECK(make(fixture));
         g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", &error);
-        CHECK(is_fine(error));
+        CHECK(is_fine(error) && address);
         g_autoptr(GPtrArray) all =
             stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
         CHECK(all && all->len == 1);
