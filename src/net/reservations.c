@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "host/xml.h"
 #include "net/addresses.h"
+#include "net/entries.h"
 #include "net/lease.h"
 #include "net/network_xml.h"
 
@@ -29,118 +29,12 @@ void stead_reservation_free(SteadReservation *reservation)
     g_free(reservation);
 }
 
-/* ---- reading ---- */
-
-typedef struct {
-    GPtrArray *hosts; /* SteadReservation */
-    GHashTable *dns;  /* address → host names, separated by a blank */
-} Entries;
-
-static void entries_free(Entries *entries)
-{
-    g_ptr_array_unref(entries->hosts);
-    g_hash_table_unref(entries->dns);
-    g_free(entries);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Entries, entries_free)
-
-static Entries *entries_new(void)
-{
-    Entries *entries = g_new0(Entries, 1);
-    entries->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)stead_reservation_free);
-    entries->dns = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    return entries;
-}
-
-static gboolean is_element(const xmlNode *node, const char *name)
-{
-    return node->type == XML_ELEMENT_NODE && strcmp((const char *)node->name, name) == 0;
-}
-
-static char *attribute(xmlNode *node, const char *name)
-{
-    xmlChar *value = xmlGetProp(node, (const xmlChar *)name);
-    char *copy = g_strdup((const char *)value);
-    xmlFree(value);
-    return copy;
-}
-
-static void read_dhcp_host(Entries *entries, xmlNode *host)
-{
-    g_autoptr(SteadReservation) reservation = g_new0(SteadReservation, 1);
-    reservation->mac = attribute(host, "mac");
-    reservation->ip = attribute(host, "ip");
-    reservation->hostname = attribute(host, "name");
-    if (reservation->mac && reservation->ip)
-        g_ptr_array_add(entries->hosts, g_steal_pointer(&reservation));
-}
-
-static void read_dns_host(Entries *entries, xmlNode *host)
-{
-    g_autoptr(GString) names = g_string_new(NULL);
-    for (xmlNode *child = host->children; child; child = child->next) {
-        if (!is_element(child, "hostname"))
-            continue;
-        xmlChar *name = xmlNodeGetContent(child);
-        g_string_append_printf(names, "%s%s", names->len ? " " : "", (const char *)name);
-        xmlFree(name);
-    }
-    char *ip = attribute(host, "ip");
-    if (ip)
-        g_hash_table_replace(entries->dns, ip, g_strdup(names->str));
-}
-
-/* Calls `read` for each <host> in a <group> below `parent`. */
-static void read_hosts(Entries *entries, xmlNode *parent, const char *group,
-                       void (*read)(Entries *, xmlNode *))
-{
-    for (xmlNode *node = parent->children; node; node = node->next) {
-        if (!is_element(node, group))
-            continue;
-        for (xmlNode *host = node->children; host; host = host->next)
-            if (is_element(host, "host"))
-                read(entries, host);
-    }
-}
-
-/* The entries of one state: `flags` is 0 for the running network (for its definition where it does
- * not run), or VIR_NETWORK_XML_INACTIVE. */
-static Entries *read_entries(virNetworkPtr network, guint flags, GError **error)
-{
-    const char *name = virNetworkGetName(network);
-    g_autofree char *xml = virNetworkGetXMLDesc(network, flags);
-    if (xml == NULL) {
-        stead_libvirt_error(error, "reading network %s", name);
-        return NULL;
-    }
-    g_autoptr(xmlDoc) doc = stead_xml_parse(name, xml, error);
-    if (doc == NULL)
-        return NULL;
-    Entries *entries = entries_new();
-    xmlNode *root = xmlDocGetRootElement(doc);
-    read_hosts(entries, root, "dns", read_dns_host);
-    for (xmlNode *node = root->children; node; node = node->next)
-        if (is_element(node, "ip"))
-            read_hosts(entries, node, "dhcp", read_dhcp_host);
-    return entries;
-}
-
-static const SteadReservation *find_by_mac(const Entries *entries, const char *mac)
-{
-    for (guint i = 0; i < entries->hosts->len; i++) {
-        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
-        if (g_ascii_strcasecmp(host->mac, mac) == 0)
-            return host;
-    }
-    return NULL;
-}
-
 /* ---- changing ---- */
 
 typedef struct {
     virNetworkPtr network;
     guint state; /* VIR_NETWORK_UPDATE_AFFECT_LIVE or _CONFIG */
-    const Entries *entries;
+    const SteadEntries *entries;
 } Change;
 
 static gboolean update(const Change *change, guint command, guint section, const char *xml,
@@ -222,7 +116,7 @@ static gboolean put_dns(const Change *change, const SteadReservation *wanted, GE
 
 static gboolean put_dhcp(const Change *change, const SteadReservation *wanted, GError **error)
 {
-    const SteadReservation *has = find_by_mac(change->entries, wanted->mac);
+    const SteadReservation *has = stead_entries_find(change->entries, wanted->mac);
     const char *name = wanted->hostname && is_dhcp_name(wanted->hostname) ? wanted->hostname : NULL;
     if (has && strcmp(has->ip, wanted->ip) == 0 && g_strcmp0(has->hostname, name) == 0)
         return TRUE;
@@ -244,7 +138,7 @@ static gboolean put(const Change *change, const SteadReservation *wanted, GError
 
 static gboolean take(const Change *change, const SteadReservation *what, GError **error)
 {
-    const SteadReservation *has = find_by_mac(change->entries, what->mac);
+    const SteadReservation *has = stead_entries_find(change->entries, what->mac);
     return has == NULL || drop(change, has, error);
 }
 
@@ -252,7 +146,7 @@ static gboolean take(const Change *change, const SteadReservation *what, GError 
 static gboolean in_both_states(virNetworkPtr network, ChangeFunc func, const SteadReservation *what,
                                GError **error)
 {
-    g_autoptr(Entries) defined = read_entries(network, VIR_NETWORK_XML_INACTIVE, error);
+    g_autoptr(SteadEntries) defined = stead_entries_read(network, VIR_NETWORK_XML_INACTIVE, error);
     if (defined == NULL)
         return FALSE;
     Change change = {network, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
@@ -260,7 +154,7 @@ static gboolean in_both_states(virNetworkPtr network, ChangeFunc func, const Ste
         return FALSE;
     if (virNetworkIsActive(network) != 1)
         return TRUE;
-    g_autoptr(Entries) running = read_entries(network, 0, error);
+    g_autoptr(SteadEntries) running = stead_entries_read(network, 0, error);
     if (running == NULL)
         return FALSE;
     Change live = {network, VIR_NETWORK_UPDATE_AFFECT_LIVE, running};
@@ -293,7 +187,7 @@ static void refuse(const SteadNetwork *network, const SteadReservation *wanted,
                     names ? names : "another interface", host->ip, host->mac);
 }
 
-static gboolean check_unclaimed(const SteadNetwork *network, const Entries *entries,
+static gboolean check_unclaimed(const SteadNetwork *network, const SteadEntries *entries,
                                 const SteadReservation *wanted, GError **error)
 {
     g_autofree char *wanted_names = wanted->hostname ? dns_names(wanted->hostname) : NULL;
@@ -311,7 +205,7 @@ static gboolean check_unclaimed(const SteadNetwork *network, const Entries *entr
 }
 
 static GHashTable *taken_set(const SteadNetwork *network, virNetworkPtr real,
-                             const Entries *entries, const char *mac, const char *const *taken)
+                             const SteadEntries *entries, const char *mac, const char *const *taken)
 {
     GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     for (guint i = 0; taken && taken[i]; i++)
@@ -329,16 +223,16 @@ static GHashTable *taken_set(const SteadNetwork *network, virNetworkPtr real,
     return set;
 }
 
-static char *pick_address(const SteadNetwork *network, virNetworkPtr real, const Entries *entries,
-                          const char *mac, const char *address, const char *const *taken,
-                          GError **error)
+static char *pick_address(const SteadNetwork *network, virNetworkPtr real,
+                          const SteadEntries *entries, const char *mac, const char *address,
+                          const char *const *taken, GError **error)
 {
     SteadAddressPlan plan;
     if (!stead_address_plan(network->spec, &plan, error))
         return NULL;
     if (address)
         return stead_address_check(&plan, address, error) ? g_strdup(address) : NULL;
-    const SteadReservation *has = find_by_mac(entries, mac);
+    const SteadReservation *has = stead_entries_find(entries, mac);
     if (has && stead_address_check(&plan, has->ip, NULL))
         return g_strdup(has->ip);
     g_autoptr(GHashTable) set = taken_set(network, real, entries, mac, taken);
@@ -349,7 +243,7 @@ static gboolean reserve_locked(const SteadNetwork *network, virNetworkPtr real,
                                SteadReservation *wanted, const char *address,
                                const char *const *taken, GError **error)
 {
-    g_autoptr(Entries) entries = read_entries(real, VIR_NETWORK_XML_INACTIVE, error);
+    g_autoptr(SteadEntries) entries = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
     if (entries == NULL)
         return FALSE;
     wanted->ip = pick_address(network, real, entries, wanted->mac, address, taken, error);
@@ -424,6 +318,7 @@ GPtrArray *stead_network_reservations(SteadLibvirt *libvirt, const SteadNetwork 
     if (network->spec->mode == STEAD_NETWORK_BRIDGE)
         return g_ptr_array_new_with_free_func((GDestroyNotify)stead_reservation_free);
     g_autoptr(virNetwork) real = look_up(libvirt, network, error);
-    g_autoptr(Entries) entries = real ? read_entries(real, VIR_NETWORK_XML_INACTIVE, error) : NULL;
+    g_autoptr(SteadEntries) entries =
+        real ? stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error) : NULL;
     return entries ? g_ptr_array_ref(entries->hosts) : NULL;
 }

@@ -71,8 +71,8 @@ gboolean stead_disk_remove(SteadLibvirt *libvirt, const char *path, GError **err
 gboolean stead_disk_remove_all(SteadLibvirt *libvirt, const SteadPaths *paths, const char *pool,
                                const char *id, GError **error);
 
-/* The same in all pools that are started, for an instance whose record may not say where its disks
- * are. Named volumes stay: they have ids of their own. */
+/* The same in all pools that are started: for an instance, whose disks may lie in several. Named
+ * volumes stay, since they have ids of their own. */
 gboolean stead_instance_disks_remove(SteadLibvirt *libvirt, const SteadPaths *paths, const char *id,
                                      GError **error);
 

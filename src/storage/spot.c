@@ -98,9 +98,14 @@ GPtrArray *stead_spot_names(const SteadSpot *spot, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     if (spot->info->files) {
-        g_autoptr(GDir) dir = g_dir_open(spot->info->path, 0, error);
-        if (dir == NULL)
+        g_autoptr(GError) why = NULL;
+        g_autoptr(GDir) dir = g_dir_open(spot->info->path, 0, &why);
+        if (g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+            return g_steal_pointer(&names);
+        if (dir == NULL) {
+            g_propagate_error(error, g_steal_pointer(&why));
             return NULL;
+        }
         for (const char *name; (name = g_dir_read_name(dir));)
             g_ptr_array_add(names, g_strdup(name));
         return g_steal_pointer(&names);

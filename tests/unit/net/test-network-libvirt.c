@@ -5,9 +5,11 @@
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -188,6 +190,29 @@ static void test_changed_spec_is_defined_anew(Fixture *fixture, gconstpointer da
     CHECK(strstr(xml, "changed.example"));
 }
 
+static void test_modes(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    const SteadNetworkMode modes[] = {STEAD_NETWORK_ROUTED, STEAD_NETWORK_ISOLATED};
+    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+        fixture->spec.mode = modes[i];
+        CHECK(make(fixture) && is_running(fixture));
+    }
+    /* The bridge of the last is one of the host's, as far as another network is concerned. */
+    SteadNetworkSpec spec = {.mode = STEAD_NETWORK_BRIDGE, .bridge = fixture->network.bridge};
+    SteadNetwork bridged = {.id = (char *)"x", .name = (char *)"lan", .spec = &spec};
+    CHECK(stead_network_make(fixture->libvirt, &bridged, fixture->paths, NULL));
+    g_autofree char *name = bridged.bridge;
+    g_assert_cmpstr(name, ==, fixture->network.bridge);
+    CHECK(bridged.libvirt_name == NULL);
+    g_autofree char *address =
+        stead_network_reserve(fixture->libvirt, &bridged, MAC_A, NULL, "web", NULL, NULL);
+    g_assert_cmpstr(address, ==, "");
+    CHECK(stead_network_remove(fixture->libvirt, &bridged, NULL));
+    CHECK(is_running(fixture));
+}
+
 static void test_foreign_network_is_left_alone(Fixture *fixture, gconstpointer data)
 {
     if (fixture->root == NULL)
@@ -249,7 +274,13 @@ static void test_addresses_are_reserved(Fixture *fixture, gconstpointer data)
     g_autofree char *a =
         stead_network_reserve(fixture->libvirt, &fixture->network, MAC_A, NULL, "web", taken, NULL);
     g_assert_cmpstr(a, ==, third);
+    gint64 began = g_get_monotonic_time();
+    CHECK(ensure(fixture));
+    gint64 ensured = g_get_monotonic_time();
     g_autofree char *again = reserve(fixture, MAC_A, NULL, "web", NULL);
+    g_test_message("to find all as it should be: network %" G_GINT64_FORMAT
+                   " us, reservation %" G_GINT64_FORMAT " us",
+                   ensured - began, g_get_monotonic_time() - ensured);
     g_assert_cmpstr(again, ==, third);
     g_autofree char *b = reserve(fixture, MAC_B, NULL, NULL, NULL);
     g_assert_cmpstr(b, ==, second);
@@ -317,6 +348,43 @@ static void test_odd_host_names_are_taken(Fixture *fixture, gconstpointer data)
         g_autofree char *again = reserve(fixture, mac, NULL, names[i], &error);
         CHECK(is_fine(error));
         g_assert_cmpstr(address, ==, again);
+    }
+}
+
+/* What a job of a daemon does, in a process that can be killed. */
+static void play_daemon(Fixture *fixture)
+{
+    SteadLibvirt *libvirt = stead_libvirt_new(NULL);
+    stead_network_make(libvirt, &fixture->network, fixture->paths, NULL);
+    g_free(stead_network_reserve(libvirt, &fixture->network, MAC_A, NULL, "web", NULL, NULL));
+    stead_network_release(libvirt, &fixture->network, MAC_A, NULL);
+    stead_network_remove(libvirt, &fixture->network, NULL);
+    _exit(0);
+}
+
+#define KILLS 5
+#define JOB_US 1500000 /* about what the job above takes */
+
+static void test_killed_daemon_is_no_hindrance(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    for (guint i = 0; i < KILLS; i++) {
+        g_autoptr(GError) error = NULL;
+        pid_t daemon = fork();
+        if (daemon == 0)
+            play_daemon(fixture);
+        g_usleep((gulong)g_random_int_range(0, JOB_US)); /* not to wait: to hit any instruction */
+        kill(daemon, SIGKILL);
+        waitpid(daemon, NULL, 0);
+        CHECK(make(fixture));
+        g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", &error);
+        CHECK(is_fine(error) && address);
+        g_autoptr(GPtrArray) all =
+            stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
+        CHECK(all && all->len == 1);
+        CHECK(stead_network_remove(fixture->libvirt, &fixture->network, NULL));
+        clear_record(fixture);
     }
 }
 
@@ -437,12 +505,14 @@ int main(int argc, char **argv)
     ADD("collision-leaves-nothing", test_collision_leaves_nothing);
     ADD("what-went-away-comes-back", test_what_went_away_comes_back);
     ADD("changed-spec-is-defined-anew", test_changed_spec_is_defined_anew);
+    ADD("modes", test_modes);
     ADD("foreign-network-is-left-alone", test_foreign_network_is_left_alone);
     ADD("orphan-is-told-and-replaced", test_orphan_is_told_and_replaced);
     ADD("addresses-are-reserved", test_addresses_are_reserved);
     ADD("claims-are-respected", test_claims_are_respected);
     ADD("half-done-reservation-is-finished", test_half_done_reservation_is_finished);
     ADD("odd-host-names-are-taken", test_odd_host_names_are_taken);
+    ADD("killed-daemon-is-no-hindrance", test_killed_daemon_is_no_hindrance);
     ADD("names-resolve", test_names_resolve);
     ADD("released-address-can-be-leased-again", test_released_address_can_be_leased_again);
     return g_test_run();

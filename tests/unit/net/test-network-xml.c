@@ -69,7 +69,6 @@ static void test_routed_with_domain(Fixture *fixture, gconstpointer data)
 
 static void test_what_is_kept_is_read_back(Fixture *fixture, gconstpointer data)
 {
-    g_autofree char *state = g_strdup(fixture->paths->state);
     g_free(fixture->paths->state);
     fixture->paths->state = g_strdup("/a '<\"&>/lib");
     g_autofree char *xml = stead_network_xml(&fixture->network, fixture->paths, NULL);

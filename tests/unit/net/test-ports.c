@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -47,6 +48,7 @@ static guint free_port(int type)
 {
     guint port;
     stead_autofd fd = open_socket(type, &port);
+    g_assert_cmpint(fd, >=, 0);
     return port;
 }
 
@@ -214,6 +216,7 @@ static void test_unpublish_ends_connections(Fixture *fixture, gconstpointer data
     stead_autofd client = connect_to(SOCK_STREAM, fixture->port.host);
     g_assert_true(wait_readable(fixture->guest));
     stead_autofd server = accept(fixture->guest, NULL, NULL);
+    g_assert_cmpint(server, >=, 0);
     g_assert_true(stead_ports_unpublish(fixture->run_dir, NULL));
     g_assert_cmpuint(stead_ports_count(fixture->run_dir), ==, 0);
     g_assert_cmpint(connect_to(SOCK_STREAM, fixture->port.host), ==, -1);
@@ -229,6 +232,7 @@ static void test_taken_port_undoes_all(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
     SteadPortSpec taken = fixture->port;
     stead_autofd holder = open_socket(SOCK_STREAM, &taken.host);
+    g_assert_cmpint(holder, >=, 0);
     g_ptr_array_add(fixture->ports, &taken);
     g_assert_false(stead_ports_publish(fixture->run_dir, fixture->ports, LOOPBACK, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CONFLICT);
@@ -236,6 +240,56 @@ static void test_taken_port_undoes_all(Fixture *fixture, gconstpointer data)
     g_assert_nonnull(strstr(error->message, pid));
     g_assert_cmpint(connect_to(SOCK_STREAM, fixture->port.host), ==, -1);
     g_assert_cmpuint(stead_ports_count(fixture->run_dir), ==, 0);
+}
+
+/* Of the processes that forward to `guest`, how many there are. */
+static guint count_forwarders(const char *guest)
+{
+    g_autofree char *needle = g_strdup_printf("TCP4:%s:", guest);
+    g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
+    guint n = 0;
+    for (const char *name; (name = g_dir_read_name(proc));) {
+        g_autofree char *path = g_build_filename("/proc", name, "cmdline", NULL);
+        g_autofree char *text = NULL;
+        gsize length = 0;
+        if (g_ascii_isdigit(name[0]) && g_file_get_contents(path, &text, &length, NULL) &&
+            memmem(text, length, needle, strlen(needle)))
+            n++;
+    }
+    return n;
+}
+
+#define KILLS 60
+
+static void test_killed_daemon_leaves_no_orphan(Fixture *fixture, gconstpointer data)
+{
+    if (!need_socat())
+        return;
+    /* Any address of the loopback network is this host's; this one marks this test's processes. */
+    g_autofree char *guest = g_strdup_printf("127.%d.%d.77", getpid() >> 8 & 127, getpid() & 255);
+    SteadPortSpec second = fixture->port;
+    second.host = free_port(SOCK_STREAM);
+    g_ptr_array_add(fixture->ports, &second);
+    for (guint i = 0; i < KILLS; i++) {
+        pid_t daemon = fork();
+        if (daemon == 0) {
+            stead_ports_publish(fixture->run_dir, fixture->ports, guest, NULL);
+            _exit(0);
+        }
+        g_usleep((gulong)g_random_int_range(0, 20000)); /* not to wait: to hit any instruction */
+        kill(daemon, SIGKILL);
+        waitpid(daemon, NULL, 0);
+        g_autoptr(GError) error = NULL;
+        if (i % 3 == 0)
+            stead_ports_unpublish(fixture->run_dir, &error);
+        else
+            stead_ports_publish(fixture->run_dir, fixture->ports, guest, &error);
+        g_assert_no_error(error);
+        if (i % 3 != 0)
+            g_assert_cmpuint(count_forwarders(guest), ==, 2);
+    }
+    g_assert_true(stead_ports_unpublish(fixture->run_dir, NULL));
+    g_assert_cmpuint(count_forwarders(guest), ==, 0);
 }
 
 static void test_record_of_another_process_is_harmless(Fixture *fixture, gconstpointer data)
@@ -345,6 +399,7 @@ int main(int argc, char **argv)
     ADD("/ports/dead-forwarder-is-replaced", TCP, test_dead_forwarder_is_replaced);
     ADD("/ports/unpublish-ends-connections", TCP, test_unpublish_ends_connections);
     ADD("/ports/taken-port-undoes-all", TCP, test_taken_port_undoes_all);
+    ADD("/ports/killed-daemon-leaves-no-orphan", TCP, test_killed_daemon_leaves_no_orphan);
     ADD("/ports/record-of-another", TCP, test_record_of_another_process_is_harmless);
     ADD("/ports/half-written-record-is-cleared", TCP, test_half_written_record_is_cleared);
     ADD("/ports/failed-start-leaves-nothing", TCP, test_failed_start_leaves_nothing);

@@ -45,8 +45,10 @@ static void test_id_is_found(void)
 static void test_names_are_told_apart(void)
 {
     g_assert_true(stead_disk_name_is_of("web-1a2b3c4d.qcow2", ID));
-    g_assert_true(stead_disk_name_is_of("old-name-1a2b3c4d-disk1.qcow2", ID));
+    g_assert_true(stead_disk_name_is_of("web-1a2b3c4d-disk1.qcow2", ID));
+    g_assert_true(stead_disk_name_is_of("web-1a2b3c4d.s1.qcow2", ID));
     g_assert_false(stead_disk_name_is_of("web-1a2b3c4e.qcow2", ID));
+    g_assert_true(stead_disk_name_is_of("old-web-1a2b3c4d.qcow2", ID));
     g_assert_false(stead_disk_name_is_of("web-1a2b3c4d-deadbeef.qcow2", ID));
     g_assert_false(stead_disk_name_is_of("web.qcow2", ID));
 }

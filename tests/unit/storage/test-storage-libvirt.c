@@ -368,6 +368,18 @@ static void test_all_of_an_instance_go(Fixture *fixture, gconstpointer data)
     CHECK(stead_disk_remove_all(fixture->libvirt, fixture->paths, "no-such-pool", ID, NULL));
 }
 
+static void test_disks_in_any_pool_go(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(SteadDisk) disk = make(fixture, STEM "-disk1", MIB);
+    CHECK(disk);
+    stead_instance_disks_remove(fixture->libvirt, fixture->paths, ID, &error);
+    CHECK(is_fine(error));
+    g_assert_cmpuint(count_files(fixture), ==, 0);
+}
+
 static void test_orphans_are_found(Fixture *fixture, gconstpointer data)
 {
     if (fixture->root == NULL)
@@ -436,6 +448,7 @@ int main(int argc, char **argv)
     ADD("absent-disk", test_absent_disk);
     ADD("full-pool-is-told", test_full_pool_is_told);
     ADD("all-of-an-instance-go", test_all_of_an_instance_go);
+    ADD("disks-in-any-pool-go", test_disks_in_any_pool_go);
     ADD("orphans-are-found", test_orphans_are_found);
     ADD("volume-of-a-record", test_volume_of_a_record);
     return g_test_run();
