@@ -143,7 +143,7 @@ static gboolean make_machine(Bench *bench)
     stead_write_file(user, "#cloud-config\n{}\n", -1, 0644, NULL);
     stead_write_file(meta, "instance-id: vm-driver\nlocal-hostname: guest\n", -1, 0644, NULL);
     const char *const clone[] = {"qemu-img",   "create", "-q",    "-f", "qcow2", "-b",
-                                 bench->image, "-F",     "qcow2", path, "8G",    NULL};
+                                 bench->image, "-F",     "qcow2", path, NULL};
     const char *const iso[] = {"xorriso", "-as",    "mkisofs", "-quiet", "-o",     machine->seed,
                                "-V",      "cidata", "-J",      "-r",     seed_dir, NULL};
     return run(clone) && run(iso);
