@@ -14,6 +14,9 @@
 #include "base/near.h"
 #include "image/catalogue_file.h"
 
+/* How many names an error lists. */
+#define MAX_NAMES_SHOWN 8
+
 typedef struct {
     const char *name;
     const char *alias;
@@ -139,20 +142,24 @@ const SteadCatalogueEntry *stead_catalogue_get(const SteadCatalogue *catalogue, 
     return catalogue->entries->pdata[index];
 }
 
-static void fail_unknown(const SteadCatalogue *catalogue, const char *name, GError **error)
+/* What to type instead: the nearest name, else the names there are. Owned by the caller. */
+static char *suggest(const SteadCatalogue *catalogue, const char *name)
 {
     g_autoptr(GPtrArray) words = g_ptr_array_new();
+    g_autoptr(GString) known = g_string_new("Known are");
     for (guint i = 0; i < catalogue->entries->len; i++) {
         const SteadCatalogueEntry *entry = stead_catalogue_get(catalogue, i);
         g_ptr_array_add(words, entry->name);
         for (char **alias = entry->aliases; *alias; alias++)
             g_ptr_array_add(words, *alias);
+        if (i < MAX_NAMES_SHOWN)
+            g_string_append_printf(known, "%s %s", i ? "," : "", entry->name);
     }
     const char *near = stead_near(name, (const char *const *)words->pdata, words->len);
-    g_autofree char *hint = near ? g_strdup_printf("Did you mean %s?", near) : NULL;
-    stead_set_error(error, STEAD_ERROR_NOT_FOUND,
-                    hint ? hint : "stead image ls --catalogue shows the names that are known.",
-                    "there is no image '%.64s' in the catalogue", name);
+    if (near)
+        return g_strdup_printf("Did you mean %s?", near);
+    g_string_append(known, catalogue->entries->len > MAX_NAMES_SHOWN ? ", ..." : ".");
+    return g_strdup(known->str);
 }
 
 const SteadCatalogueEntry *stead_catalogue_find(const SteadCatalogue *catalogue, const char *name,
@@ -167,7 +174,10 @@ const SteadCatalogueEntry *stead_catalogue_find(const SteadCatalogue *catalogue,
         if (g_strv_contains((const char *const *)entry->aliases, name))
             by_alias = entry;
     }
-    if (by_alias == NULL)
-        fail_unknown(catalogue, name, error);
+    if (by_alias == NULL) {
+        g_autofree char *hint = suggest(catalogue, name);
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint,
+                        "there is no image '%.64s' in the catalogue", name);
+    }
     return by_alias;
 }

@@ -17,8 +17,8 @@ typedef struct {
 
 /*
  * Imports `file` (an absolute path, followed through symbolic links). Blocking; stages told are
- * "unpacking", "converting", "hashing". The image returned is pinned in the store as by
- * stead_image_store_add(). Nothing is left behind on failure.
+ * "unpacking", "copying", "converting", "hashing", those that are needed. The image returned is
+ * pinned in the store as by stead_image_store_add(). Nothing is left behind on failure.
  *
  * Errors: INVALID (relative path, not a regular file, unknown or broken format, a reference to
  * other files), NOT_FOUND, DENIED, UNSUPPORTED (a known format that stead does not take),

@@ -48,6 +48,8 @@ static void test_unknown_name_far_from_all(void)
     g_autoptr(GError) error = NULL;
     g_assert_null(stead_catalogue_find(catalogue, "windows", &error));
     assert_stead_error(error, STEAD_ERROR_NOT_FOUND);
+    g_assert_cmpstr(stead_error_hint(error), ==,
+                    "Known are debian:12, debian:13, ubuntu:22.04, ubuntu:24.04.");
 }
 
 static void test_file_adds_and_replaces(void)

@@ -91,13 +91,11 @@ static void test_sums_long_line(void)
 
 static void test_digest_parse(void)
 {
-    static const char *const wrong[] = {"",
-                                        "sha256",
-                                        "sha256:",
-                                        "sha256:" A64 "a",
-                                        "sha512:" A64,
-                                        "md5:d41d8cd98f00b204e9800998ecf8427e",
-                                        A64};
+    static const char too_long[] = "sha256:" A64 "a";
+    static const char other_hash[] = "sha512:" A64;
+    static const char *const wrong[] = {
+        "", "sha256", "sha256:", too_long, other_hash, "md5:d41d8cd98f00b204e9800998ecf8427e", A64,
+    };
     SteadDigest digest, same;
     g_assert_true(stead_digest_parse("sha256:" A64, &digest, NULL));
     g_assert_true(stead_digest_parse("SHA256:" A64, &same, NULL));

@@ -541,6 +541,7 @@ static void test_pull_of_a_packed_image(Net *net)
     offer(net, packed, &offered);
     g_autoptr(SteadImage) image = pull(net, &offered, &error);
     g_assert_no_error(error);
+    g_assert_cmpuint(image->virtual_size, ==, 4 << 20);
     fixture_assert_clean(&net->base, 1);
 }
 

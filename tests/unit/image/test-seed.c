@@ -41,12 +41,18 @@ static void case_clear(Case *one)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Case, case_clear)
 
+static void set_list(GStrv *list, const char *const *items)
+{
+    g_strfreev(*list);
+    *list = g_strdupv((GStrv)(gsize)items);
+}
+
 static void fill(Case *one)
 {
     SteadInstanceSpec *spec = one->spec;
-    spec->ssh_keys = g_strdupv((GStrv)(gsize)ssh_keys);
-    spec->packages = g_strdupv((GStrv)(gsize)packages);
-    spec->commands = g_strdupv((GStrv)(gsize)commands);
+    set_list(&spec->ssh_keys, ssh_keys);
+    set_list(&spec->packages, packages);
+    set_list(&spec->commands, commands);
     spec->proxy.http = g_strdup("http://proxy.example:3128");
     spec->proxy.https = g_strdup("http://proxy.example:3128");
     spec->proxy.no_proxy = g_strdup("localhost,10.0.0.0/8");
@@ -146,7 +152,7 @@ static void test_values_cannot_escape(void)
     g_auto(SteadSeedFiles) files = {0};
     g_autoptr(JsonParser) parser = json_parser_new();
     case_init(&one);
-    one.spec->commands = g_strdupv((GStrv)(gsize)odd);
+    set_list(&one.spec->commands, odd);
     make(&one, &files);
     JsonObject *object = read_back(files.user_data, parser);
     JsonArray *array = json_object_get_array_member(object, "runcmd");
@@ -172,7 +178,7 @@ static void test_not_utf8(void)
     static const char *const bad[] = {"\xff\xfe", NULL};
     g_auto(Case) one;
     case_init(&one);
-    one.spec->commands = g_strdupv((GStrv)(gsize)bad);
+    set_list(&one.spec->commands, bad);
     refuse(&one);
 }
 

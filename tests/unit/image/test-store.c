@@ -182,6 +182,7 @@ static void test_orphans(Fixture *fixture, gconstpointer data)
     g_autoptr(SteadImage) lost = add(fixture, 'b');
     g_autoptr(GHashTable) in_use = g_hash_table_new(g_str_hash, g_str_equal);
     g_autofree char *stranger = fixture_write(fixture, "state/images/sha256/README", "x", -1);
+    g_assert_nonnull(stranger);
     settle(fixture, known);
     settle(fixture, lost);
     g_hash_table_add(in_use, known->digest);
@@ -200,6 +201,8 @@ static void test_opening_wipes_staging(Fixture *fixture, gconstpointer data)
     g_autofree char *state = fixture_path(fixture, "state");
     g_autoptr(SteadImageStore) again = stead_image_store_open(state, NULL);
     g_assert_nonnull(again);
+    g_assert_false(g_file_test(half_made, G_FILE_TEST_EXISTS));
+    g_assert_nonnull(image);
     fixture_assert_clean(fixture, 1);
     g_assert_true(g_file_test(part, G_FILE_TEST_EXISTS));
 }
