@@ -111,5 +111,8 @@ const SteadBuildFile stead_build_files_after[] = {
      "[Service]\n"
      "ExecStart=\n"
      "ExecStart=/lib/systemd/systemd-networkd-wait-online --timeout=30\n"},
+    /* Type=idle would hold the prompt back for 5 s while cloud-init has jobs queued. */
+    {"/etc/systemd/system/getty@.service.d/stead.conf", 0644, "[Service]\nType=simple\n"},
+    {"/etc/systemd/system/serial-getty@.service.d/stead.conf", 0644, "[Service]\nType=simple\n"},
     {NULL},
 };
