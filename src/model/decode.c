@@ -175,7 +175,8 @@ static const char *nearest_field(const SteadStruct *table, const char *word)
 static void unknown_field(SteadDecoder *decoder, const SteadStruct *table, const SteadNode *item,
                           const SteadPath *path)
 {
-    const char *near = nearest_field(table, item->key);
+    gboolean told = !stead_problems_full(decoder->problems);
+    const char *near = told ? nearest_field(table, item->key) : NULL;
     SteadNode key = {.type = STEAD_NODE_STRING, .text = item->key};
     g_autofree char *word = stead_node_describe(&key);
     g_autoptr(GString) more = g_string_new(NULL);

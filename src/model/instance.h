@@ -68,7 +68,7 @@ typedef struct {
     gboolean complete;       /* FALSE: being made; a restart of the daemon removes it */
     guint64 size;            /* bytes on disk that removing it would free; an estimate */
     SteadInstanceSpec *spec; /* of the instance at that time */
-    JsonNode *layers;        /* the runtime's own: which files hold it */
+    JsonNode *layers; /* the runtime's own: which files hold it; never changed, copies share it */
     gint64 created;
 } SteadSnapshot;
 

@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 
+#define MAX_ANCHORS 1000
+
 typedef struct {
     yaml_parser_t parser;
     const char *file;
@@ -122,13 +124,18 @@ static SteadNode *add_node(Reader *reader, const yaml_event_t *event, SteadNodeT
 }
 
 /* A tag other than the one that stead itself would give is refused, never ignored. */
-static gboolean check_tag(Reader *reader, const yaml_event_t *event, const yaml_char_t *tag)
+static gboolean check_extras(Reader *reader, const yaml_event_t *event, const yaml_char_t *tag,
+                             const yaml_char_t *anchor)
 {
-    return !tag || fail(reader, &event->start_mark, "the tag '%.40s' is not used here; remove it",
-                        (const char *)tag);
+    if (tag)
+        return fail(reader, &event->start_mark, "the tag '%.40s' is not used here; remove it",
+                    (const char *)tag);
+    if (anchor && g_hash_table_size(reader->anchors) >= MAX_ANCHORS)
+        return fail(reader, &event->start_mark, "more than %d anchors", MAX_ANCHORS);
+    return TRUE;
 }
 
-/* What an anchor names; `node` NULL while it is not complete. Takes nothing over. */
+/* What an anchor names; `node` NULL while it is not complete. */
 static const char *set_anchor(Reader *reader, const yaml_char_t *anchor, SteadNode *node)
 {
     if (!anchor)
@@ -155,7 +162,7 @@ static gboolean on_scalar(Reader *reader, const yaml_event_t *event)
 {
     const char *text = (const char *)event->data.scalar.value;
     gsize length = event->data.scalar.length;
-    if (!check_tag(reader, event, event->data.scalar.tag))
+    if (!check_extras(reader, event, event->data.scalar.tag, event->data.scalar.anchor))
         return FALSE;
     if (memchr(text, '\0', length))
         return fail(reader, &event->start_mark, "a value cannot hold the character NUL");
@@ -175,7 +182,7 @@ static gboolean on_scalar(Reader *reader, const yaml_event_t *event)
 static gboolean on_start(Reader *reader, const yaml_event_t *event, SteadNodeType type,
                          const yaml_char_t *anchor, const yaml_char_t *tag)
 {
-    if (!check_tag(reader, event, tag))
+    if (!check_extras(reader, event, tag, anchor))
         return FALSE;
     SteadNode *node = add_node(reader, event, type);
     if (!node)

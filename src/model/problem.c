@@ -49,6 +49,11 @@ guint stead_problems_count(const SteadProblems *problems)
     return problems->count;
 }
 
+gboolean stead_problems_full(const SteadProblems *problems)
+{
+    return problems->list->len >= STEAD_MAX_PROBLEMS;
+}
+
 /* Appends the whole path: "instances.web.networks[0]". */
 static void append_path(GString *out, const SteadPath *path)
 {
@@ -80,13 +85,18 @@ static const SteadPath *holder(const SteadPath *path)
     return path ? path->up : NULL;
 }
 
+/* Counts a problem; TRUE when it is also to be told. A hostile file has a problem in every value,
+ * and must not make us write a message for each. */
+static gboolean count(SteadProblems *problems)
+{
+    gboolean told = !stead_problems_full(problems);
+    problems->count++;
+    return told;
+}
+
+/* Takes `text` over. */
 static void add(SteadProblems *problems, guint line, guint column, const char *place, char *text)
 {
-    problems->count++;
-    if (problems->list->len >= STEAD_MAX_PROBLEMS) {
-        g_free(text);
-        return;
-    }
     Problem problem = {.line = line, .column = column, .order = problems->count};
     if (problems->file && line > 0)
         problem.text = g_strdup_printf("%s:%u:%u: %s", problems->file, line, column, text);
@@ -101,6 +111,8 @@ static void add(SteadProblems *problems, guint line, guint column, const char *p
 void stead_problem_at(SteadProblems *problems, const SteadNode *node, const SteadPath *path,
                       const char *format, ...)
 {
+    if (!count(problems))
+        return;
     va_list args;
     va_start(args, format);
     g_autoptr(GString) place = g_string_new(NULL);
@@ -112,6 +124,8 @@ void stead_problem_at(SteadProblems *problems, const SteadNode *node, const Stea
 void stead_problem_at_key(SteadProblems *problems, const SteadNode *node, const SteadPath *path,
                           const char *format, ...)
 {
+    if (!count(problems))
+        return;
     va_list args;
     va_start(args, format);
     g_autoptr(GString) place = g_string_new(NULL);
@@ -122,6 +136,8 @@ void stead_problem_at_key(SteadProblems *problems, const SteadNode *node, const 
 
 void stead_problem(const SteadWhere *where, const char *sub, const char *format, ...)
 {
+    if (!count(where->problems))
+        return;
     va_list args;
     va_start(args, format);
     g_autoptr(GString) place = g_string_new(NULL);

@@ -32,6 +32,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadProblems, stead_problems_free)
 /* How many there are so far. */
 guint stead_problems_count(const SteadProblems *problems);
 
+/* Whether further ones are only counted: then nothing costly need be found out about them. */
+gboolean stead_problems_full(const SteadProblems *problems);
+
 /* Adds one about `node`, which `path` leads to. "%s" in front of the sentence, as the value's name,
  * is the caller's to give: stead_path_label(). */
 void stead_problem_at(SteadProblems *problems, const SteadNode *node, const SteadPath *path,

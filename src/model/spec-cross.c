@@ -90,76 +90,43 @@ static void check_volumes(const char *name, const SteadInstanceSpec *instance, C
     }
 }
 
-/* A published port, for the search of two that collide. */
-typedef struct {
-    const SteadPortSpec *spec;
-    const char *instance;
-    guint index; /* in its instance's list */
-    guint order; /* in the file */
-} Published;
-
-static gint by_port(gconstpointer a, gconstpointer b)
-{
-    const Published *x = a, *y = b;
-    if (x->spec->protocol != y->spec->protocol)
-        return (int)x->spec->protocol - (int)y->spec->protocol;
-    if (x->spec->host != y->spec->host)
-        return x->spec->host < y->spec->host ? -1 : 1;
-    return x->order < y->order ? -1 : 1;
-}
-
 static gboolean is_everywhere(const char *address)
 {
     return !address || strcmp(address, "0.0.0.0") == 0;
 }
 
-static gboolean ports_collide(const SteadPortSpec *a, const SteadPortSpec *b)
+/* Who published the port before, on an address that this one would take too; NULL: nobody. `any`
+ * has the first owner of each port, whatever its address; `exact` of each port and address. */
+static const char *publish(Claims *any, Claims *exact, const SteadPortSpec *port, const char *name)
 {
-    return a->protocol == b->protocol && a->host == b->host &&
-           (is_everywhere(a->host_address) || is_everywhere(b->host_address) ||
-            strcmp(a->host_address, b->host_address) == 0);
+    gboolean everywhere = is_everywhere(port->host_address);
+    g_autofree char *number = g_strdup_printf("%d %u", (int)port->protocol, port->host);
+    g_autofree char *star = g_strdup_printf("%s *", number);
+    g_autofree char *key = g_strdup_printf("%s %s", number, everywhere ? "*" : port->host_address);
+    const char *owner =
+        g_hash_table_lookup(everywhere ? any->owners : exact->owners, everywhere ? number : key);
+    if (!owner)
+        owner = g_hash_table_lookup(exact->owners, star);
+    if (owner)
+        return owner;
+    if (!g_hash_table_contains(any->owners, number))
+        g_hash_table_insert(any->owners, g_steal_pointer(&number), g_strdup(name));
+    g_hash_table_insert(exact->owners, g_steal_pointer(&key), g_strdup(name));
+    return NULL;
 }
 
-static GArray *published_ports(const SteadSpec *spec)
+static void check_ports(const char *name, const SteadInstanceSpec *instance, Claims *any,
+                        Claims *exact)
 {
-    GArray *ports = g_array_new(FALSE, FALSE, sizeof(Published));
-    for (guint i = 0; i < spec->instances->len; i++) {
-        const SteadInstanceSpec *instance = spec->instances->pdata[i];
-        for (guint j = 0; j < instance->ports->len; j++) {
-            Published port = {.spec = instance->ports->pdata[j],
-                              .instance = spec->instance_names->pdata[i],
-                              .index = j,
-                              .order = ports->len};
-            /* A wrong one keeps its default, 0. */
-            if (port.spec->host > 0)
-                g_array_append_val(ports, port);
-        }
-    }
-    g_array_sort(ports, by_port);
-    return ports;
-}
-
-/* Sorted, ports that may collide stand together; each is reported once, against the first. */
-static void check_ports(const SteadSpec *spec, const SteadWhere *where)
-{
-    g_autoptr(GArray) ports = published_ports(spec);
-    guint group = 0;
-    for (guint i = 1; i < ports->len; i++) {
-        const Published *port = &g_array_index(ports, Published, i);
-        const Published *other = &g_array_index(ports, Published, group);
-        if (other->spec->host != port->spec->host || other->spec->protocol != port->spec->protocol)
-            group = i;
-        guint j = group;
-        while (j < i && !ports_collide(g_array_index(ports, Published, j).spec, port->spec))
-            j++;
-        if (j == i)
+    for (guint i = 0; i < instance->ports->len; i++) {
+        const SteadPortSpec *port = instance->ports->pdata[i];
+        /* A wrong one keeps its default, 0. */
+        const char *owner = port->host > 0 ? publish(any, exact, port, name) : NULL;
+        if (!owner)
             continue;
-        other = &g_array_index(ports, Published, j);
-        g_autofree char *sub =
-            g_strdup_printf("instances.%s.ports[%u]", port->instance, port->index);
-        stead_problem(where, sub, "the host's %s port %u is already published for '%s'",
-                      stead_name_of(&stead_protocol_names, (int)port->spec->protocol),
-                      port->spec->host, other->instance);
+        g_autofree char *sub = g_strdup_printf("instances.%s.ports[%u]", name, i);
+        stead_problem(any->where, sub, "the host's %s port %u is already published for '%s'",
+                      stead_name_of(&stead_protocol_names, (int)port->protocol), port->host, owner);
     }
 }
 
@@ -237,8 +204,8 @@ static const char *name_at(const Graph *graph, guint i)
 static void report_cycle(const Graph *graph, guint from, guint entry)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    guint start = 0;
-    while (graph->way[start] != entry)
+    guint start = stead_problems_full(graph->where->problems) ? graph->n_way : 0;
+    while (start < graph->n_way && graph->way[start] != entry)
         start++;
     for (guint i = start; i < graph->n_way; i++)
         g_string_append_printf(text, "'%s', which waits for ", name_at(graph, graph->way[i]));
@@ -273,7 +240,9 @@ static void check_known(const Graph *graph, guint i)
         const char *name = instance->depends_on[j];
         if (g_hash_table_contains(graph->index, name))
             continue;
-        const char *near = stead_near(name, (const char *const *)names->pdata, names->len);
+        gboolean told = !stead_problems_full(graph->where->problems);
+        const char *near =
+            told ? stead_near(name, (const char *const *)names->pdata, names->len) : NULL;
         g_autofree char *sub = g_strdup_printf("instances.%s.depends-on[%u]", name_at(graph, i), j);
         stead_problem(graph->where, sub, "depends-on: there is no instance '%s' in this file%s%s%s",
                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -296,17 +265,28 @@ static void check_dependencies(const SteadSpec *spec, const SteadWhere *where)
             walk(&graph, i);
 }
 
+static GHashTable *new_owners(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
+
 void stead_spec_check_file(gconstpointer object, const SteadWhere *where)
 {
     const SteadSpec *spec = object;
-    g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    Claims claims = {.where = where, .owners = owners};
+    g_autoptr(GHashTable) things = new_owners();
+    g_autoptr(GHashTable) ports = new_owners();
+    g_autoptr(GHashTable) exact_ports = new_owners();
+    Claims claims = {.where = where, .owners = things};
+    Claims any = {.where = where, .owners = ports};
+    Claims exact = {.where = where, .owners = exact_ports};
     for (guint i = 0; i < spec->instances->len; i++) {
-        check_nics(spec, spec->instance_names->pdata[i], spec->instances->pdata[i], &claims);
-        check_volumes(spec->instance_names->pdata[i], spec->instances->pdata[i], &claims);
+        const char *name = spec->instance_names->pdata[i];
+        const SteadInstanceSpec *instance = spec->instances->pdata[i];
+        check_nics(spec, name, instance, &claims);
+        check_volumes(name, instance, &claims);
+        check_ports(name, instance, &any, &exact);
     }
     check_names(spec, where);
-    check_ports(spec, where);
     check_subnets(spec, where);
     check_dependencies(spec, where);
 }

@@ -69,13 +69,13 @@ TABLE(memory, SteadMemorySpec,
           .doc = "Memory; a size alone is its maximum.", .check = stead_spec_check_memory})
 
 static const SteadField disk_fields[] = {
-    STRING(SteadDiskSpec, volume, "volume", name, RESTART, .example = "data",
+    STRING(SteadDiskSpec, volume, "volume", name, RECREATE, .example = "data",
            .doc = "A volume, of this file or made before; it outlives the instance."),
-    SIZE(SteadDiskSpec, size, "size", RANGE(MIN_DISK, STEAD_MAX_DISK), RESTART, .example = "10G",
+    SIZE(SteadDiskSpec, size, "size", RANGE(MIN_DISK, STEAD_MAX_DISK), RECREATE, .example = "10G",
          .doc = "Instead of a volume: a disk of that size, which goes away with the instance."),
-    STRING(SteadDiskSpec, pool, "pool", name, RESTART, .example = "fast",
+    STRING(SteadDiskSpec, pool, "pool", name, RECREATE, .example = "fast",
            .doc = "The pool of a disk that is given by its size; unset: the default pool."),
-    BOOL(SteadDiskSpec, read_only, "read-only", RESTART, .example = "true",
+    BOOL(SteadDiskSpec, read_only, "read-only", RECREATE, .example = "true",
          .doc = "The guest cannot write to it.", .also = "readonly ro"),
 };
 
@@ -86,13 +86,13 @@ TABLE(disk, SteadDiskSpec,
           .check = stead_spec_check_disk})
 
 static const SteadField nic_fields[] = {
-    STRING(SteadNicSpec, network, "network", name, RESTART, .def_text = STEAD_DEFAULT_NETWORK,
+    STRING(SteadNicSpec, network, "network", name, RECREATE, .def_text = STEAD_DEFAULT_NETWORK,
            .flags = STEAD_FIELD_ALWAYS, .example = "lab", .doc = "The network's name.",
            .also = "name"),
-    STRING(SteadNicSpec, address, "address", ipv4, RESTART, .example = "10.77.0.10",
+    STRING(SteadNicSpec, address, "address", ipv4, RECREATE, .example = "10.77.0.10",
            .doc = "A static address of the network's subnet; unset: DHCP gives one.",
            .also = "ip static-address ipv4"),
-    STRING(SteadNicSpec, mac, "mac", mac, RESTART, .example = "52:54:00:12:34:56",
+    STRING(SteadNicSpec, mac, "mac", mac, RECREATE, .example = "52:54:00:12:34:56",
            .doc = "The interface's MAC address; unset: one that stays the same for the instance.",
            .also = "mac-address hwaddr"),
 };

@@ -6,6 +6,9 @@
  *
  * YAML and JSON are one format here: the API takes the same fields as the file. Field names in
  * files are the member names with '-' for '_'.
+ *
+ * In a spec that was read, copied or made by stead_instance_spec_new(), lists are never NULL and
+ * own their items: add what g_new0() gave, filled with copies.
  */
 #pragma once
 
@@ -153,6 +156,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadVolumeSpec, stead_volume_spec_free)
  * has one line each, "FILE:LINE:COLUMN: what is wrong; what was expected; did you mean ...?".
  * What comes back is complete (defaults filled in) and checked in itself: names, addresses, sizes,
  * ranges, references between its parts, dependency cycles. Owned by the caller.
+ *
+ * A file without `name` is named by `file`: its base name without ending, or for a stead.yaml the
+ * folder that `file` gives. "-" and NULL have the name "lab".
  */
 SteadSpec *stead_spec_parse(const char *text, gssize length, const char *file, GError **error);
 SteadInstanceSpec *stead_instance_spec_parse(const char *text, gssize length, const char *file,
@@ -163,13 +169,14 @@ SteadVolumeSpec *stead_volume_spec_parse(const char *text, gssize length, const 
                                          GError **error);
 
 /* Likewise from JSON that is parsed already (an API request, a record); messages then name the
- * field's path instead of a line. */
+ * field's path instead of a line, and a whole spec must have its name. */
 SteadSpec *stead_spec_from_json(JsonNode *node, GError **error);
 SteadInstanceSpec *stead_instance_spec_from_json(JsonNode *node, GError **error);
 SteadNetworkSpec *stead_network_spec_from_json(JsonNode *node, GError **error);
 SteadVolumeSpec *stead_volume_spec_from_json(JsonNode *node, GError **error);
 
-/* Writing: canonical JSON in the table's order, without fields that have their default. */
+/* Writing: canonical JSON in the table's order, without fields that have their default; always the
+ * long forms ({"max": "1G"}), sizes and durations as text. */
 JsonNode *stead_spec_to_json(const SteadSpec *spec);
 JsonNode *stead_instance_spec_to_json(const SteadInstanceSpec *spec);
 JsonNode *stead_network_spec_to_json(const SteadNetworkSpec *spec);

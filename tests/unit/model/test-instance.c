@@ -13,7 +13,10 @@
     "{\"id\":\"" ID "\",\"name\":\"web-1\",\"project\":\"lab\",\"kind\":\"vm\","                   \
     "\"kind-reason\":\"the image is a disk\","                                                     \
     "\"spec\":{\"image\":\"debian:12\",\"cpus\":4,\"memory\":{\"max\":\"2G\"}},"                   \
-    "\"image-digest\":\"" DIGEST "\",\"state\":\"running\",\"want-running\":true,"                 \
+    "\"image-digest\":\"" DIGEST "\",\"disks\":[{\"path\":\"/a\",\"format\":\"qcow2\"},"           \
+    "{\"path\":\"/b\",\"format\":\"raw\",\"volume\":\"data\",\"read-only\":true}],"                \
+    "\"nics\":[{\"network\":\"lab\",\"mac\":\"52:54:00:00:00:01\",\"address\":\"10.77.0.10\"}],"   \
+    "\"restoring\":\"" ID "\",\"state\":\"running\",\"want-running\":true,"                        \
     "\"ready\":true,\"restart-needed\":true,\"stage\":\"login\","                                  \
     "\"addresses\":[\"10.77.0.10\"],\"accel\":\"tcg\",\"error\":\"two\\nlines\",\"restarts\":2,"   \
     "\"created\":1700000000000000,\"started\":1700000001000000}"

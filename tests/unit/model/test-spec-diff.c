@@ -64,8 +64,8 @@ static void test_lists_are_one_value(void)
     assert_diff("{ports: ['80:80'], packages: [a]}",
                 "{ports: ['80:80', '127.0.0.1:53:5353/udp'], packages: [a, b], "
                 "networks: [lab, {network: wan, address: 10.0.0.2}], disks: [data]}",
-                "disks [] -> [data] restart\n"
-                "networks [default] -> [lab, {network: wan, address: 10.0.0.2}] restart\n"
+                "disks [] -> [data] recreate\n"
+                "networks [default] -> [lab, {network: wan, address: 10.0.0.2}] recreate\n"
                 "ports [80:80] -> [80:80, 127.0.0.1:53:5353/udp] now\n"
                 "packages [a] -> [a, b] recreate\n");
 }

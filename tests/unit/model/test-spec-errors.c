@@ -369,6 +369,15 @@ static void test_aliases_cannot_unfold_without_end(void)
     g_assert_nonnull(strstr(message, "more than 100000 values"));
 }
 
+static void test_too_many_anchors(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (int i = 0; i <= 1000; i++)
+        g_string_append_printf(text, "- &a%d x\n", i);
+    g_autofree char *message = message_of(text->str, -1);
+    g_assert_cmpstr(message, ==, "t.yaml:1001:3: more than 1000 anchors");
+}
+
 static void test_too_many_items(void)
 {
     g_autoptr(GString) text = g_string_new("networks: [a");
@@ -433,6 +442,7 @@ int main(int argc, char **argv)
     TEST("too-large-a-file", test_too_large_a_file);
     TEST("too-deep-a-file", test_too_deep_a_file);
     TEST("aliases-cannot-unfold-without-end", test_aliases_cannot_unfold_without_end);
+    TEST("too-many-anchors", test_too_many_anchors);
     TEST("too-many-items", test_too_many_items);
     TEST("json-names-the-path", test_json_names_the_path);
     return g_test_run();
