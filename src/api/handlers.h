@@ -29,6 +29,7 @@ STEAD_HANDLER(instance_logs);
 STEAD_HANDLER(instance_console);
 STEAD_HANDLER(instance_display);
 STEAD_HANDLER(instance_stats);
+STEAD_HANDLER(all_stats);
 STEAD_HANDLER(instance_resize);
 
 /* snapshots.c */

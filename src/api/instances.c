@@ -151,6 +151,11 @@ STEAD_HANDLER(instance_stats)
                                           stead_engine_stats(request->engine, instance->id, error));
 }
 
+STEAD_HANDLER(all_stats)
+{
+    return stead_reply_result(request, reply, stead_engine_all_stats(request->engine, error));
+}
+
 STEAD_HANDLER(instance_resize)
 {
     guint64 size = 0;

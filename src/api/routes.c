@@ -30,6 +30,7 @@ const SteadRoute stead_routes[] = {
     {"GET", INSTANCE "/logs", stead_api_instance_logs, "Read what the console showed", "follow tail timestamps boot raw", NULL, STEAD_ANSWER_TEXT, NULL},
     {"GET", INSTANCE "/display", stead_api_instance_display, "Where the graphical display listens", NULL, NULL, STEAD_ANSWER_OBJECT, "Display"},
     {"GET", INSTANCE "/stats", stead_api_instance_stats, "What a running instance uses", NULL, NULL, STEAD_ANSWER_OBJECT, "Stats"},
+    {"GET", "/v1/stats", stead_api_all_stats, "What all running instances use", NULL, NULL, STEAD_ANSWER_LIST, "Stats"},
     {"POST", INSTANCE "/resize", stead_api_instance_resize, "Grow the root disk", NULL, "disk!", STEAD_ANSWER_JOB, NULL},
     {"GET", INSTANCE "/snapshots", stead_api_snapshot_list, "List snapshots", NULL, NULL, STEAD_ANSWER_LIST, "Snapshot"},
     {"POST", INSTANCE "/snapshots", stead_api_snapshot_create, "Take a snapshot", NULL, "name! memory", STEAD_ANSWER_JOB, NULL},

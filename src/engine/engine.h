@@ -76,6 +76,8 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
 SteadJob *stead_engine_exec(SteadEngine *engine, const char *id, const char *const command[],
                             const char *input, guint64 timeout_ms, GError **error);
 SteadJob *stead_engine_stats(SteadEngine *engine, const char *id, GError **error);
+/* Of all that run, as an array. */
+SteadJob *stead_engine_all_stats(SteadEngine *engine, GError **error);
 SteadJob *stead_engine_display(SteadEngine *engine, const char *id, GError **error);
 /* Gives the guest's terminal a size, if its agent answers; no error when it does not. */
 void stead_engine_set_window(SteadEngine *engine, const char *id, guint rows, guint columns);

@@ -95,31 +95,36 @@ SteadJob *stead_engine_exec(SteadEngine *engine, const char *id, const char *con
     return ask(engine, id, "instance.exec", exec_body, question, error);
 }
 
+static JsonObject *stats_to_json(const char *name, const SteadStats *stats)
+{
+    const struct {
+        const char *name;
+        guint64 value;
+    } fields[] = {
+        {"cpu-ns", stats->cpu_ns},
+        {"memory-used", stats->memory_used},
+        {"memory-max", stats->memory_max},
+        {"memory-resident", stats->memory_resident},
+        {"disk-read", stats->disk_read},
+        {"disk-written", stats->disk_written},
+        {"net-received", stats->net_received},
+        {"net-sent", stats->net_sent},
+    };
+    JsonObject *object = json_object_new();
+    json_object_set_string_member(object, "name", name);
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+        json_object_set_int_member(object, fields[i].name, (gint64)fields[i].value);
+    json_object_set_int_member(object, "time", g_get_real_time());
+    return object;
+}
+
 static gboolean stats_body(SteadJob *job, gpointer data, GError **error)
 {
     Question *q = data;
     SteadStats stats = {0};
     if (!stead_runtime_stats(q->runtime, q->id, &stats, error))
         return FALSE;
-    const struct {
-        const char *name;
-        guint64 value;
-    } fields[] = {
-        {"cpu-ns", stats.cpu_ns},
-        {"memory-used", stats.memory_used},
-        {"memory-max", stats.memory_max},
-        {"memory-resident", stats.memory_resident},
-        {"disk-read", stats.disk_read},
-        {"disk-written", stats.disk_written},
-        {"net-received", stats.net_received},
-        {"net-sent", stats.net_sent},
-    };
-    JsonObject *object = json_object_new();
-    json_object_set_string_member(object, "name", q->name);
-    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
-        json_object_set_int_member(object, fields[i].name, (gint64)fields[i].value);
-    json_object_set_int_member(object, "time", g_get_real_time());
-    set_result(job, object);
+    set_result(job, stats_to_json(q->name, &stats));
     return TRUE;
 }
 
@@ -145,9 +150,9 @@ SteadJob *stead_engine_display(SteadEngine *engine, const char *id, GError **err
 static gboolean window_body(SteadJob *job, gpointer data, GError **error)
 {
     Question *q = data;
-    g_autoptr(SteadExecResult) result =
-        stead_runtime_exec(q->runtime, q->id, (const char *const *)q->command, NULL, q->timeout_ms,
-                           stead_job_cancellable(job), NULL);
+    stead_exec_result_free(stead_runtime_exec(q->runtime, q->id, (const char *const *)q->command,
+                                              NULL, q->timeout_ms, stead_job_cancellable(job),
+                                              NULL));
     return TRUE;
 }
 
@@ -164,4 +169,48 @@ void stead_engine_set_window(SteadEngine *engine, const char *id, guint rows, gu
     question->command[6] = g_strdup_printf("%u", MIN(columns, 1000));
     question->timeout_ms = WINDOW_TIMEOUT_MS;
     ask(engine, id, "instance.window", window_body, question, NULL);
+}
+
+/* ---- all of them ---- */
+
+/* An instance's id and name, and by which runtime. */
+static void add_question(SteadEngine *engine, GPtrArray *questions, const SteadInstance *instance)
+{
+    Question *question = g_new0(Question, 1);
+    question->runtime = stead_engine_runtime(engine, instance->kind);
+    question->id = g_strdup(instance->id);
+    question->name = g_strdup(instance->name);
+    g_ptr_array_add(questions, question);
+}
+
+static gboolean all_stats_body(SteadJob *job, gpointer data, GError **error)
+{
+    GPtrArray *questions = data;
+    JsonArray *array = json_array_new();
+    for (guint i = 0; i < questions->len; i++) {
+        const Question *q = questions->pdata[i];
+        SteadStats stats = {0};
+        /* One that has ended meanwhile is left out. */
+        if (stead_runtime_stats(q->runtime, q->id, &stats, NULL))
+            json_array_add_object_element(array, stats_to_json(q->name, &stats));
+    }
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(node, array);
+    stead_job_set_result(job, node);
+    return TRUE;
+}
+
+SteadJob *stead_engine_all_stats(SteadEngine *engine, GError **error)
+{
+    GPtrArray *questions = g_ptr_array_new_with_free_func(question_free);
+    g_autoptr(GPtrArray) instances = stead_engine_instances(engine, NULL);
+    for (guint i = 0; i < instances->len; i++)
+        if (stead_instance_is_up(instances->pdata[i]))
+            add_question(engine, questions, instances->pdata[i]);
+    SteadJobOptions options = {.type = "instance.stats",
+                               .quiet = TRUE,
+                               .func = all_stats_body,
+                               .data = questions,
+                               .free_data = (GDestroyNotify)g_ptr_array_unref};
+    return stead_jobs_submit(engine->jobs, &options, error);
 }

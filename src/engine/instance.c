@@ -94,6 +94,7 @@ gboolean stead_engine_set_state(SteadEngine *engine, SteadInstance *instance, St
         instance->error = g_steal_pointer(&old_error);
         return FALSE;
     }
+    stead_engine_live(engine, instance->id)->changed = g_get_monotonic_time();
     if (from != state || message)
         stead_events_emit(engine->events, "instance.state", instance->name,
                           stead_event_data("from", state_name(from), "to", state_name(state),
@@ -188,7 +189,7 @@ JsonNode *stead_engine_show_instance(SteadEngine *engine, const SteadInstance *i
     json_object_set_array_member(object, "addresses", addresses_to_json(instance));
     json_object_set_boolean_member(object, "ready", instance->ready);
     const SteadLive *live = g_hash_table_lookup(engine->live, instance->id);
-    if (live)
+    if (live && live->run_started)
         json_object_set_int_member(object, "uptime-ms",
                                    (g_get_monotonic_time() - live->run_started) / 1000);
     g_autofree char *lock = stead_engine_instance_lock(instance->id);

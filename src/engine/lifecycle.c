@@ -374,6 +374,14 @@ static gboolean begin_remove(gpointer data, GError **error)
            stead_engine_set_state(engine, instance, STEAD_STATE_REMOVING, NULL, error);
 }
 
+/* Its console is closed before its folder goes: it keeps an index there. */
+static gboolean end_watch(gpointer data, GError **error)
+{
+    Removal *removal = data;
+    stead_engine_unwatch(removal->engine, removal->id);
+    return TRUE;
+}
+
 static void release_volumes(SteadEngine *engine, const char *id)
 {
     g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
@@ -390,7 +398,7 @@ static gboolean finish_remove(gpointer data, GError **error)
 {
     Removal *removal = data;
     SteadEngine *engine = removal->engine;
-    stead_engine_unwatch(engine, removal->id);
+    g_hash_table_remove(engine->live, removal->id);
     if (!stead_store_begin(engine->store, error))
         return FALSE;
     g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, removal->id);
@@ -418,7 +426,8 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
     if (!stead_job_sync(job, begin_remove, &removal, error))
         return FALSE;
     stead_job_progress("removing", -1, job);
-    if (!stead_runtime_destroy(engine->vm, id, error) || !stead_ports_unpublish(run_dir, error))
+    if (!stead_runtime_destroy(engine->vm, id, error) || !stead_ports_unpublish(run_dir, error) ||
+        !stead_job_sync(job, end_watch, &removal, error))
         return FALSE;
     for (guint i = 0; i < removal.networks->len; i++)
         if (!stead_network_release(engine->libvirt, removal.networks->pdata[i],

@@ -22,6 +22,7 @@
 
 typedef struct {
     SteadEngine *engine;
+    gint64 begun;          /* monotonic, microseconds */
     GHashTable *instances; /* ids on record */
     GHashTable *disks;     /* ids of instances and volumes */
     GHashTable *networks;  /* ids */
@@ -248,6 +249,13 @@ static void make_again(SteadEngine *engine)
     }
 }
 
+/* Whether the survey was begun before the instance's state last changed: then it knows less. */
+static gboolean is_older(const Survey *survey, const SteadInstance *instance)
+{
+    const SteadLive *live = g_hash_table_lookup(survey->engine->live, instance->id);
+    return live && live->changed >= survey->begun;
+}
+
 static gboolean settle(gpointer data, GError **error)
 {
     Survey *survey = data;
@@ -263,9 +271,11 @@ static gboolean settle(gpointer data, GError **error)
         g_autofree char *lock = stead_engine_instance_lock(instance->id);
         if (stead_jobs_active_with_lock(engine->jobs, lock))
             continue;
+        gboolean runs = actual && actual->state != STEAD_STATE_STOPPED;
         if (first)
             settle_at_start(survey, instance);
-        else if (actual || stead_instance_is_up(instance))
+        else if (!is_older(survey, instance) && !resume(engine, instance, runs) &&
+                 (actual || stead_instance_is_up(instance)))
             stead_engine_on_actual(
                 actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
                 engine);
@@ -278,6 +288,7 @@ static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
     Survey *survey = data;
     SteadEngine *engine = survey->engine;
     gboolean first = !engine->adopted;
+    survey->begun = g_get_monotonic_time();
     if (first && !stead_pool_ensure_default(engine->libvirt, engine->paths, error))
         return FALSE;
     survey->actual = stead_runtime_list(engine->vm, error);

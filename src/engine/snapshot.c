@@ -235,6 +235,7 @@ static gboolean finish_restore(gpointer data, GError **error)
     stead_events_emit(engine->events, "snapshot.restored", instance->name,
                       stead_event_data("snapshot", work->snapshot_name, "from",
                                        stead_name_of(&stead_state_names, (int)from), NULL));
+    stead_engine_live(engine, instance->id)->changed = g_get_monotonic_time();
     if (running)
         stead_engine_watch(engine, instance, TRUE);
     stead_engine_changed(engine);
