@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "host/libvirt.h"
 
 typedef struct {
@@ -112,7 +111,7 @@ static gboolean is_lost_connection(const virError *failure)
            failure->code == VIR_ERR_RPC || failure->code == VIR_ERR_NO_CONNECT;
 }
 
-static SteadErrorCode classify(const virError *failure)
+SteadErrorCode stead_libvirt_error_class(const virError *failure)
 {
     SteadErrorCode code = STEAD_ERROR_INTERNAL;
     if (is_lost_connection(failure))
@@ -148,7 +147,7 @@ gboolean stead_libvirt_error(GError **error, const char *what, ...)
         stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s: libvirt gave no reason", doing);
         return FALSE;
     }
-    SteadErrorCode code = classify(failure);
+    SteadErrorCode code = stead_libvirt_error_class(failure);
     g_autofree char *reason = g_utf8_make_valid(failure->message ? failure->message : "", -1);
     stead_set_error(error, code, hint_for(code), "%s: %s", doing, g_strstrip(reason));
     return FALSE;
