@@ -19,6 +19,7 @@ static const TextClass by_text[] = {
     {"already exists with uuid", STEAD_ERROR_CONFLICT},
     {"is already defined with uuid", STEAD_ERROR_CONFLICT},
     {"already in use by", STEAD_ERROR_CONFLICT},
+    {"Unable to encode message payload", STEAD_ERROR_EXHAUSTED},
     {"No space left on device", STEAD_ERROR_EXHAUSTED},
     {"Disk quota exceeded", STEAD_ERROR_EXHAUSTED},
     {"cannot set up guest memory", STEAD_ERROR_EXHAUSTED},
@@ -114,11 +115,11 @@ static gboolean is_lost_connection(const virError *failure)
 SteadErrorCode stead_libvirt_error_class(const virError *failure)
 {
     SteadErrorCode code = STEAD_ERROR_INTERNAL;
-    if (is_lost_connection(failure))
-        return STEAD_ERROR_UNAVAILABLE;
     for (gsize i = 0; failure->message && i < G_N_ELEMENTS(by_text); i++)
         if (strstr(failure->message, by_text[i].text))
             return by_text[i].code;
+    if (is_lost_connection(failure))
+        return STEAD_ERROR_UNAVAILABLE;
     if (failure->code == VIR_ERR_SYSTEM_ERROR &&
         lookup(by_errno, G_N_ELEMENTS(by_errno), failure->int1, &code))
         return code;
