@@ -13,6 +13,8 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
+#include "base/error.h"
+
 typedef struct _SteadLibvirt SteadLibvirt;
 
 /*
@@ -44,6 +46,9 @@ void stead_libvirt_remove_watch(SteadLibvirt *libvirt, guint handle);
  * UNAVAILABLE; no space → EXHAUSTED; ...) and prefixed by "what: ". Returns FALSE for brevity.
  */
 gboolean stead_libvirt_error(GError **error, const char *what, ...) G_GNUC_PRINTF(2, 3);
+
+/* The class of a libvirt error. Pure. */
+SteadErrorCode stead_libvirt_error_class(const virError *failure);
 
 /* The uid and gid that QEMU runs as under this libvirtd (capabilities' dac baselabel); cached. */
 gboolean stead_libvirt_qemu_ids(SteadLibvirt *libvirt, guint *uid, guint *gid, GError **error);

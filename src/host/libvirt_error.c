@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "host/libvirt.h"
 
 typedef struct {
@@ -20,6 +19,7 @@ static const TextClass by_text[] = {
     {"already exists with uuid", STEAD_ERROR_CONFLICT},
     {"is already defined with uuid", STEAD_ERROR_CONFLICT},
     {"already in use by", STEAD_ERROR_CONFLICT},
+    {"Unable to encode message payload", STEAD_ERROR_EXHAUSTED},
     {"No space left on device", STEAD_ERROR_EXHAUSTED},
     {"Disk quota exceeded", STEAD_ERROR_EXHAUSTED},
     {"cannot set up guest memory", STEAD_ERROR_EXHAUSTED},
@@ -112,14 +112,14 @@ static gboolean is_lost_connection(const virError *failure)
            failure->code == VIR_ERR_RPC || failure->code == VIR_ERR_NO_CONNECT;
 }
 
-static SteadErrorCode classify(const virError *failure)
+SteadErrorCode stead_libvirt_error_class(const virError *failure)
 {
     SteadErrorCode code = STEAD_ERROR_INTERNAL;
-    if (is_lost_connection(failure))
-        return STEAD_ERROR_UNAVAILABLE;
     for (gsize i = 0; failure->message && i < G_N_ELEMENTS(by_text); i++)
         if (strstr(failure->message, by_text[i].text))
             return by_text[i].code;
+    if (is_lost_connection(failure))
+        return STEAD_ERROR_UNAVAILABLE;
     if (failure->code == VIR_ERR_SYSTEM_ERROR &&
         lookup(by_errno, G_N_ELEMENTS(by_errno), failure->int1, &code))
         return code;
@@ -148,7 +148,7 @@ gboolean stead_libvirt_error(GError **error, const char *what, ...)
         stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s: libvirt gave no reason", doing);
         return FALSE;
     }
-    SteadErrorCode code = classify(failure);
+    SteadErrorCode code = stead_libvirt_error_class(failure);
     g_autofree char *reason = g_utf8_make_valid(failure->message ? failure->message : "", -1);
     stead_set_error(error, code, hint_for(code), "%s: %s", doing, g_strstrip(reason));
     return FALSE;

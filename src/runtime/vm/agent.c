@@ -40,11 +40,14 @@ gboolean stead_vm_agent_ping(gpointer self, const char *id, GError **error)
     return answer != NULL;
 }
 
-/* Best effort: a command of which nobody wants to know any more. */
+/* Best effort: a command of which nobody wants to know any more, and what it started. */
 static void abandon(virDomainPtr domain, gint64 pid)
 {
-    g_autofree char *number = g_strdup_printf("%" G_GINT64_FORMAT, pid);
-    const char *const argv[] = {"kill", "-9", number, NULL};
+    g_autofree char *script =
+        g_strdup_printf("kill -9 -- -%" G_GINT64_FORMAT "; pkill -9 -P %" G_GINT64_FORMAT
+                        "; kill -9 %" G_GINT64_FORMAT,
+                        pid, pid, pid);
+    const char *const argv[] = {"sh", "-c", script, NULL};
     g_autofree char *request = stead_agent_exec_request(argv, NULL);
     g_autoptr(JsonNode) answer = ask(domain, request, PING_TIMEOUT_S, NULL);
 }
@@ -72,6 +75,16 @@ static gboolean may_go_on(gint64 deadline, GCancellable *cancellable, GError **e
     return FALSE;
 }
 
+/* A status that libvirt cannot carry is that of a command with too much output. */
+static void explain_size(GError **error)
+{
+    if (error == NULL || !g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_EXHAUSTED))
+        return;
+    g_clear_error(error);
+    stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Write it to a file in the guest instead.",
+                    "the command wrote more than the agent's channel carries, about 3 MiB");
+}
+
 static SteadExecResult *await_exit(virDomainPtr domain, gint64 pid, gint64 deadline,
                                    GCancellable *cancellable, GError **error)
 {
@@ -81,6 +94,8 @@ static SteadExecResult *await_exit(virDomainPtr domain, gint64 pid, gint64 deadl
         pause_for(cancellable, pause);
         SteadExecResult *result = NULL;
         g_autoptr(JsonNode) answer = ask(domain, request, COMMAND_TIMEOUT_S, error);
+        if (answer == NULL)
+            explain_size(error);
         if (answer == NULL || !stead_agent_reply_status(answer, &result, error))
             return NULL;
         if (result)

@@ -39,7 +39,7 @@ static gboolean open_dir(const char *path, guint gid, GError **error)
 {
     if (!stead_make_dir(path, 0750, error))
         return FALSE;
-    if (chown(path, (uid_t)-1, gid) == 0 && chmod(path, 0770) == 0)
+    if (chown(path, (uid_t)-1, gid) == 0 && chmod(path, 0750) == 0)
         return TRUE;
     stead_set_error(error, STEAD_ERROR_DENIED, NULL, "giving QEMU's group %s: %s", path,
                     g_strerror(errno));
