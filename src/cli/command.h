@@ -117,7 +117,7 @@ gboolean stead_command_is_in(const SteadCommand *command, const SteadCommand *gr
 #define STEAD_FORMAT_OPTION                                                                        \
     {                                                                                              \
         .name = "format", .type = STEAD_OPTION_CHOICE, .choices = "table|json",                    \
-        .doc = "what to print", .fallback = "table"          \
+        .doc = "what to print", .fallback = "table"                                                \
     }
 
 /* --- a call: the parsed command line of the command that runs --- */

@@ -80,7 +80,8 @@ static void on_read(GObject *source, GAsyncResult *result, gpointer data)
     SteadEventStream *stream = data;
     GError *error = NULL;
     gssize n = g_input_stream_read_finish(G_INPUT_STREAM(source), result, NULL);
-    if (!stream->closed) {
+    /* A read of a connection that was given up says nothing. */
+    if (!stream->closed && stream->input == G_INPUT_STREAM(source)) {
         if (n <= 0)
             lose(stream);
         else if (!stead_sse_feed(stream->sse, stream->buffer, (gsize)n, &error))
@@ -150,6 +151,16 @@ SteadEventStream *stead_event_stream_open(SteadClient *client, const char *since
         return stream;
     unref(stream);
     return NULL;
+}
+
+void stead_event_stream_renew(SteadEventStream *stream)
+{
+    if (stream->input == NULL)
+        return;
+    g_cancellable_cancel(stream->cancellable);
+    g_object_unref(stream->cancellable);
+    stream->cancellable = g_cancellable_new();
+    lose(stream);
 }
 
 void stead_event_stream_close(SteadEventStream *stream)

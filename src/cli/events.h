@@ -28,6 +28,10 @@ typedef struct _SteadEventStream SteadEventStream;
 SteadEventStream *stead_event_stream_open(SteadClient *client, const char *since,
                                           const SteadEventHandlers *handlers, gpointer data,
                                           GError **error);
+/* Takes the connection for lost, since another one to the daemon was: `again` comes when the daemon
+ * answers. */
+void stead_event_stream_renew(SteadEventStream *stream);
+
 /* No callback comes after it. */
 void stead_event_stream_close(SteadEventStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadEventStream, stead_event_stream_close)

@@ -33,12 +33,22 @@ static void set_addresses(SteadViewItem *item, JsonNode *node)
 static void set_progress(SteadViewItem *item, JsonNode *job)
 {
     const char *stage = stead_json_text(job, "stage");
-    if (stage != NULL)
+    if (stage != NULL) {
         stead_view_set(&item->stage, stage);
+        item->stage_of_job = TRUE;
+    }
     item->progress = stead_json_number(job, "progress", -1);
 }
 
 /* --- events --- */
+
+static void end_job_stage(SteadViewItem *item)
+{
+    if (item->stage_of_job)
+        stead_view_set(&item->stage, NULL);
+    item->stage_of_job = FALSE;
+    item->progress = -1;
+}
 
 static void on_state(SteadViewItem *item, JsonNode *data)
 {
@@ -50,11 +60,12 @@ static void on_state(SteadViewItem *item, JsonNode *data)
         stead_view_set(&item->line, NULL);
         stead_view_set(&item->addresses, NULL);
     }
-    item->progress = -1;
+    end_job_stage(item);
 }
 
 static void on_stage(SteadViewItem *item, JsonNode *data)
 {
+    item->stage_of_job = FALSE;
     stead_view_set(&item->stage, stead_json_text(data, "stage"));
     stead_view_set(&item->line, stead_json_text(data, "line"));
 }
@@ -77,7 +88,7 @@ static void on_removed(SteadViewItem *item, JsonNode *data)
 
 static void on_job_finished(SteadViewItem *item, JsonNode *data)
 {
-    item->progress = -1;
+    end_job_stage(item);
 }
 
 typedef struct {
@@ -108,6 +119,7 @@ void stead_story_record(SteadViewItem *item, JsonNode *instance)
 {
     set_state(item, stead_json_text(instance, "state"));
     stead_view_set(&item->stage, stead_json_text(instance, "stage"));
+    item->stage_of_job = FALSE;
     stead_view_set(&item->error, stead_json_text(instance, "error"));
     set_addresses(item, instance);
     item->ready = stead_json_flag(instance, "ready");

@@ -184,5 +184,5 @@ char *stead_text_age(gint64 time, gint64 now)
     if (time <= 0)
         return g_strdup("-");
     gint64 seconds = MAX(now - time, 0) / G_USEC_PER_SEC;
-    return stead_format_duration((guint64)seconds * 1000);
+    return seconds == 0 ? g_strdup("0s") : stead_format_duration((guint64)seconds * 1000);
 }

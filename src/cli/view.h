@@ -16,9 +16,10 @@ typedef struct {
     char *error;     /* why it failed; NULL */
     double progress; /* 0..1; -1: unknown */
     gboolean ready;
-    gboolean is_job; /* a job's own line: not an instance */
-    gint64 ended;    /* monotonic; when its time stopped to count; 0: it runs */
-    char *printed;   /* the last plain line without its time, so that none is said twice */
+    gboolean stage_of_job; /* the stage is a job's, not the guest's: it ends with the job */
+    gboolean is_job;       /* a job's own line: not an instance */
+    gint64 ended;          /* monotonic; when its time stopped to count; 0: it runs */
+    char *printed;         /* the last plain line without its time, so that none is said twice */
 } SteadViewItem;
 
 typedef struct {

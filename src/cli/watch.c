@@ -116,6 +116,17 @@ static void give_up(SteadWatch *watch, GError *error)
     end(watch);
 }
 
+/* A daemon that is gone may come back: then on_again() catches up. Takes `error` over. */
+static void give_up_or_renew(SteadWatch *watch, GError *error)
+{
+    if (stead_error_code(error) != STEAD_ERROR_UNAVAILABLE) {
+        give_up(watch, error);
+        return;
+    }
+    g_error_free(error);
+    stead_event_stream_renew(watch->events);
+}
+
 static GError *loss_of(const SteadViewItem *item)
 {
     g_autofree char *look = g_strdup_printf("'stead logs %s' shows its console.", item->name);
@@ -225,7 +236,7 @@ static void job_ended(SteadWatch *watch, Job *job, JsonNode *node)
     } else if (watch->running == 0 && watch->until != STEAD_UNTIL_DONE) {
         watch->requires = TRUE;
         if (!sync_instances(watch, &error))
-            give_up(watch, error);
+            give_up_or_renew(watch, error);
     }
 }
 
@@ -306,7 +317,7 @@ static void take_item_event(SteadWatch *watch, SteadViewItem *item, const char *
     /* Why it failed is on its record only. */
     gboolean unexplained = stead_story_is(item, STEAD_STATE_FAILED) && item->error == NULL;
     if (unexplained && !sync_instances(watch, &error))
-        give_up(watch, error);
+        give_up_or_renew(watch, error);
 }
 
 static void on_event(JsonNode *event, gpointer data)
@@ -338,7 +349,7 @@ static void on_again(gpointer data)
     if (sync_jobs(watch, &error) && sync_instances(watch, &error))
         settle(watch);
     else
-        give_up(watch, error);
+        give_up_or_renew(watch, error);
 }
 
 static void on_lost(GError *error, gpointer data)
