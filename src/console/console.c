@@ -257,11 +257,11 @@ void stead_console_unref(SteadConsole *console)
     g_free(console);
 }
 
-void stead_console_close(SteadConsole *console)
+void stead_console_close(SteadConsole *closing)
 {
+    g_autoptr(SteadConsole) console = stead_console_ref(closing);
     if (console->watch == NULL)
         return;
-    g_autoptr(SteadConsole) keep = stead_console_ref(console);
     refresh(console);
     char chunk[STEAD_CONSOLE_CHUNK];
     while (console->times && scribe(console, chunk))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way into a guest's serial port: QEMU's character device socket. It exists only while somebody
- * writes. Main loop only.
+ * The way into a guest's serial port: QEMU's character device socket. Main loop only.
  */
 #pragma once
 
@@ -9,8 +8,10 @@
 
 /* What is held for a guest that does not read its serial port, in bytes. */
 #define STEAD_INPUT_MAX 65536
-/* How often a connection that broke or failed is tried again. */
-#define STEAD_INPUT_RETRY_MS 250
+/* How long after the last input the connection is kept. */
+#define STEAD_INPUT_IDLE_MS 100
+/* How long input that was written last is held for a guest that does not take any. */
+#define STEAD_INPUT_LAST_MS 3000
 
 typedef struct _SteadInput SteadInput;
 
@@ -18,9 +19,10 @@ typedef struct _SteadInput SteadInput;
  * dropped: there is room again. */
 typedef void (*SteadInputFunc)(gsize taken, gpointer data);
 
-/* Never fails: connects at once where it can, else as soon as the socket is there. */
+/* Never fails: connects when there is something to send. */
 SteadInput *stead_input_new(const char *path, SteadInputFunc func, gpointer data);
-/* Gives what is pending one last chance, then drops it. May be called from within `func`. */
+/* What was written is still delivered, if the guest takes it; `func` is not called any more. May be
+ * called from within `func`. */
 void stead_input_free(SteadInput *input);
 
 /*

@@ -87,7 +87,7 @@ static Guest *guest_new(const char *path)
     Guest *guest = g_new0(Guest, 1);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    guest->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    guest->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     guest->peer = -1;
     guest->got = g_string_new(NULL);
     g_assert_cmpint(bind(guest->listening, (struct sockaddr *)&address, sizeof address), ==, 0);
@@ -95,10 +95,12 @@ static Guest *guest_new(const char *path)
     return guest;
 }
 
+/* Waits until somebody has connected. */
 static void guest_accept(Guest *guest)
 {
-    guest->peer = accept4(guest->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    g_assert_cmpint(guest->peer, >=, 0);
+    stead_clear_fd(&guest->peer);
+    SPIN_UNTIL(
+        (guest->peer = accept4(guest->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0);
 }
 
 static const char *guest_read(Guest *guest)
@@ -353,10 +355,8 @@ static void test_one_writer(Place *place, gconstpointer data)
     g_assert_true(a.lost);
     g_assert_cmpint(stead_console_write(console, first, "x", 1, &error), ==, -1);
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_DENIED);
-    guest_accept(guest); /* the first writer's connection, which is gone */
-    stead_clear_fd(&guest->peer);
-    guest_accept(guest);
     g_assert_cmpint(stead_console_write(console, second, "ls\n", 3, NULL), ==, 3);
+    guest_accept(guest);
     SPIN_UNTIL(b.taken == 3);
     g_assert_cmpstr(guest_read(guest), ==, "ls\n");
     stead_console_release_writer(console, second);
@@ -371,7 +371,8 @@ static void test_output_on_the_socket_is_dropped(Place *place, gconstpointer dat
     Pen pen = {0};
     g_autofree char *bulk = g_strnfill(60000, 'y');
     watch_from(console, STEAD_CONSOLE_START, 0, sink);
-    stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    guint id = stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    stead_console_write(console, id, "x", 1, NULL); /* not read, so the connection stays */
     guest_accept(guest);
     gsize sent = 0;
     SPIN_UNTIL(({
@@ -392,8 +393,9 @@ static void test_guest_that_does_not_read(Place *place, gconstpointer data)
     g_autofree char *bulk = g_strnfill(STEAD_INPUT_MAX, 'z');
     Pen pen = {0};
     guint id = stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    gsize written = 1;
+    stead_console_write(console, id, "x", 1, NULL);
     guest_accept(guest);
-    gsize written = 0;
     while (error == NULL) {
         gssize n = stead_console_write(console, id, bulk, STEAD_INPUT_MAX, &error);
         written += n > 0 ? (gsize)n : 0;
@@ -411,19 +413,47 @@ static void test_input_after_a_guest_restart(Place *place, gconstpointer data)
     g_autoptr(SteadConsole) console = open_console(place);
     Pen pen = {0};
     guint id = stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    stead_console_write(console, id, "a", 1, NULL);
     guest_accept(guest);
     guest_free(guest);
     g_unlink(place->input);
-    drain();
     g_autoptr(GError) error = NULL;
-    g_assert_cmpint(stead_console_write(console, id, "a", 1, &error), ==, -1);
+    SPIN_UNTIL((g_clear_error(&error), stead_console_write(console, id, "a", 1, &error) == -1));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE);
     guest = guest_new(place->input);
     g_assert_cmpint(stead_console_write(console, id, "b", 1, NULL), ==, 1);
-    SPIN_UNTIL(pen.taken == 1);
     guest_accept(guest);
-    g_assert_cmpstr(guest_read(guest), ==, "b");
+    SPIN_UNTIL(g_str_equal(guest_read(guest), "b"));
     guest_free(guest);
+}
+
+static void test_connected_only_while_there_is_input(Place *place, gconstpointer data)
+{
+    g_autoptr(Guest) guest = guest_new(place->input);
+    g_autoptr(SteadConsole) console = open_console(place);
+    Pen pen = {0};
+    char byte;
+    guint id = stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    g_assert_cmpint(accept4(guest->listening, NULL, NULL, SOCK_CLOEXEC), ==, -1);
+    for (int i = 0; i < 2; i++) {
+        g_assert_cmpint(stead_console_write(console, id, "a", 1, NULL), ==, 1);
+        guest_accept(guest);
+        SPIN_UNTIL(recv(guest->peer, &byte, 1, MSG_DONTWAIT) == 1);
+        SPIN_UNTIL(recv(guest->peer, &byte, 1, MSG_DONTWAIT) == 0); /* hangs up */
+    }
+}
+
+static void test_last_words_are_delivered(Place *place, gconstpointer data)
+{
+    g_autoptr(Guest) guest = guest_new(place->input);
+    g_autoptr(SteadConsole) console = open_console(place);
+    g_autofree char *bulk = g_strnfill(STEAD_INPUT_MAX, 'w');
+    Pen pen = {0};
+    guint id = stead_console_take_writer(console, FALSE, &pen_writer, &pen, NULL);
+    g_assert_cmpint(stead_console_write(console, id, bulk, STEAD_INPUT_MAX, NULL), >, 0);
+    stead_console_release_writer(console, id);
+    guest_accept(guest);
+    SPIN_UNTIL((guest_read(guest), guest->got->len == STEAD_INPUT_MAX));
 }
 
 static void test_console_without_input(Place *place, gconstpointer data)
@@ -517,8 +547,9 @@ static void test_left_behind_socket_is_replaced(Place *place, gconstpointer data
     guest_free(guest_new(place->listen));
     g_assert_true(g_file_test(place->listen, G_FILE_TEST_EXISTS));
     g_autoptr(SteadConsole) console = open_console(place);
-    stead_autofd tool = tool_connect(place->listen);
-    g_assert_cmpint(tool, >=, 0);
+    int tool = tool_connect(place->listen);
+    g_assert_cmpuint(stead_console_end(console), ==, 0);
+    stead_clear_fd(&tool);
 }
 
 static void test_a_file_in_the_way_is_kept(Place *place, gconstpointer data)
@@ -587,6 +618,8 @@ int main(int argc, char **argv)
     TEST("/writer/output-on-the-socket-is-dropped", test_output_on_the_socket_is_dropped);
     TEST("/writer/guest-that-does-not-read", test_guest_that_does_not_read);
     TEST("/writer/input-after-a-guest-restart", test_input_after_a_guest_restart);
+    TEST("/writer/connected-only-while-there-is-input", test_connected_only_while_there_is_input);
+    TEST("/writer/last-words-are-delivered", test_last_words_are_delivered);
     TEST("/writer/console-without-input", test_console_without_input);
     TEST("/listen/socket-for-tools", test_socket_for_tools);
     TEST("/listen/tool-that-only-sends", test_tool_that_only_sends);

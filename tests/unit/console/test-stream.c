@@ -74,7 +74,7 @@ static void world_set_up(World *world, gconstpointer data)
     world->session = soup_session_new();
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     g_strlcpy(address.sun_path, world->place.input, sizeof address.sun_path);
-    world->guest = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    world->guest = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     g_assert_cmpint(bind(world->guest, (struct sockaddr *)&address, sizeof address), ==, 0);
     g_assert_cmpint(listen(world->guest, 4), ==, 0);
 }
@@ -352,9 +352,9 @@ static void test_input_reaches_the_guest(World *world, gconstpointer data)
     char got[16] = "";
     g_autoptr(Client) client = client_new(world, "/console/write");
     SPIN_UNTIL(says(client, "{\"writer\":true}"));
-    stead_autofd guest = accept4(world->guest, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     soup_websocket_connection_send_binary(client->connection, "\x03ls\n", 4);
     SPIN_UNTIL(says(client, "{\"written\":4}"));
+    stead_autofd guest = accept4(world->guest, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     g_assert_cmpint(recv(guest, got, sizeof got - 1, MSG_DONTWAIT), ==, 4);
     g_assert_cmpstr(got, ==, "\x03ls\n");
 }
@@ -370,9 +370,7 @@ static void test_too_much_input_is_told(World *world, gconstpointer data)
 {
     g_autofree char *bulk = g_strnfill(STEAD_CONSOLE_FRAME_MAX - 100, 'x');
     g_autoptr(Client) client = client_new(world, "/console/write");
-    stead_autofd guest = -1;
     SPIN_UNTIL(says(client, "{\"writer\":true}"));
-    guest = accept4(world->guest, NULL, NULL, SOCK_CLOEXEC);
     for (int i = 0; i < 40; i++)
         soup_websocket_connection_send_binary(client->connection, bulk, strlen(bulk));
     SPIN_UNTIL(says(client, "\"code\":\"exhausted\""));
@@ -468,7 +466,7 @@ static void test_client_that_does_not_read_costs_little(World *world, gconstpoin
     g_autofree char *bulk = g_strnfill(length, 'b');
     append(world->place.log, bulk);
     gsize before = resident_pages();
-    drain();                                                 /* ends: nothing spins */
+    drain();                                                  /* ends: nothing spins */
     g_assert_cmpuint(resident_pages() - before, <, 16 * 256); /* nor is all of it queued */
     /* It gets everything when it reads at last. */
     SPIN_UNTIL(({

@@ -251,9 +251,11 @@ static gboolean on_step(gpointer data)
     char bytes[65536];
     if (world->peer < 0)
         world->peer = accept4(world->guest, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    gssize n = world->peer >= 0 ? recv(world->peer, bytes, sizeof bytes, MSG_DONTWAIT) : 0;
+    gssize n = world->peer >= 0 ? recv(world->peer, bytes, sizeof bytes, MSG_DONTWAIT) : -1;
     if (n > 0)
         g_string_append_len(world->received, bytes, n);
+    else if (n == 0)
+        stead_clear_fd(&world->peer);
     if (steps->step && !steps->step(world))
         steps->step = NULL;
     return G_SOURCE_CONTINUE;
