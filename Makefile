@@ -30,7 +30,7 @@ run: setup build ## brings up examples/edge-node.yaml on this host, and shows it
 down: ## takes away what `make run` brought up
 	@scripts/run --down
 
-stop: ## ends the daemon that `make run` started; instances go on
+stop: ## ends the daemon; instances go on
 	@scripts/run --stop
 
 test: ## everything; STEPS="unit rules" for some
