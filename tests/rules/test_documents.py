@@ -13,6 +13,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("STEAD_BUILD_DIR", TOP / "build"))
 STEAD = BUILD / "src/cli/stead"
+CONTROL = (TOP / "packaging/debian/control").read_text()
 README = (TOP / "README.md").read_text()
 
 
@@ -93,15 +94,13 @@ def test_every_command_has_help():
         assert done.returncode == 0 and f"stead {command}" in done.stdout, command
 
 
-def test_openapi_is_what_the_daemon_prints():
-    committed = TOP / "docs/openapi.json"
-    daemon = BUILD / "src/api/stead-daemon"
-    if not committed.exists() or not daemon.exists():
-        pytest.skip("docs/openapi.json or the daemon is not there")
-    done = subprocess.run([daemon, "--openapi"], capture_output=True, text=True, timeout=30)
-    if done.returncode != 0:
-        pytest.skip("the daemon does not print its description")
-    assert json.loads(committed.read_text()) == json.loads(done.stdout)
+def test_openapi_document_is_what_the_routes_say():
+    printer = BUILD / "tests/rules/print-openapi"
+    if not printer.exists():
+        pytest.skip(f"{printer} is not built")
+    printed = subprocess.run([printer], capture_output=True, text=True, check=True).stdout
+    committed = (TOP / "docs/openapi.json").read_text()
+    assert json.loads(committed) == json.loads(printed), "renew it with: scripts/docs"
 
 
 def test_makefile_help_lists_every_target_of_the_readme():
@@ -109,3 +108,34 @@ def test_makefile_help_lists_every_target_of_the_readme():
     targets = set(re.findall(r"^([a-z]+):", text, re.M))
     used = set(re.findall(r"\bmake ([a-z]+)\b", README))
     assert used <= targets, used - targets
+
+
+def packages(group):
+    """The lines of scripts/packages.txt of a group: each a list of alternatives."""
+    for line in (TOP / "scripts/packages.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            groups, names, reason = line.split(None, 2)
+            assert reason
+            if group in groups.split(","):
+                yield names.split("|")
+
+
+@pytest.mark.parametrize("group, field", [("build", "Build-Depends"), ("run", "(?:Depends|Recommends)")])
+def test_debian_package_needs_what_setup_installs(group, field):
+    fields = re.findall(rf"^{field}:(.*(?:\n .*)*)", CONTROL, re.M)
+    named = set(re.findall(r"^ ?([a-z0-9.+-]+)(?: \(.*\))?,?$", "\n".join(fields), re.M))
+    by_others = {"gcc", "libc6-dev"}  # build-essential holds them
+    lacking = [names for names in packages(group) if not named & set(names) and not by_others & set(names)]
+    assert not lacking
+
+
+def test_doctor_names_packages_that_setup_installs():
+    """Whatever program stead calls, the package that holds it is installed by scripts/setup."""
+    text = (TOP / "src/base/subprocess.c").read_text()
+    table = text.split("ProgramPackage packages[]")[1].split("};")[0]
+    essential = {"util-linux", "coreutils", "tar"}
+    needed = set(re.findall(r'\{"[^"]+", "([^"]+)"\}', table)) - essential
+    assert needed
+    installed = {name for names in packages("run") for name in names}
+    # libvirt-daemon-system depends on libvirt-daemon, which holds the programs.
+    assert not needed - installed - {"libvirt-daemon"}
