@@ -37,7 +37,9 @@ test: ## everything; STEPS="unit rules" for some
 	@scripts/setup build run test
 	@scripts/test $(STEPS)
 
-bench: setup build ## measures the figures of SPECIFICATION.md and writes them there
+bench: ## measures the figures of SPECIFICATION.md and writes them there
+	@scripts/setup build run bench
+	@$(MAKE) --no-print-directory build
 	@$(SUDO) env STEAD_BUILD_DIR=$(STEAD_BUILD_DIR) bench/run
 
 fuzz: ## fuzzes each target for FUZZ_SECONDS (60)
