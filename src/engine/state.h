@@ -30,6 +30,7 @@ typedef struct {
     gboolean probing;    /* a readiness probe is under way */
     gint64 run_started;  /* monotonic, microseconds; 0: not running */
     guint restart_timer; /* the restart policy waits */
+    gint64 changed;      /* when the state last changed; monotonic, microseconds */
 } SteadLive;
 
 struct _SteadEngine {
