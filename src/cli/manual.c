@@ -94,7 +94,7 @@ static void put_exits(GString *out, const SteadCommand *command)
     if (command->exits == NULL)
         return;
     GString *text = g_string_new("Exit codes of note:");
-    for (const SteadExit *e = command->exits; e->code != 0; e++)
+    for (const SteadExit *e = command->exits; e->doc != NULL; e++)
         g_string_append_printf(text, "%s %d: %s", e == command->exits ? "" : ";", e->code, e->doc);
     g_string_append_c(text, '.');
     paragraphs(out, text->str);
