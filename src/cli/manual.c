@@ -171,7 +171,14 @@ char *stead_help_manual(void)
 
 char *stead_help_spec_manual(void)
 {
-    return stead_spec_manual();
+    g_autofree char *body = stead_spec_manual();
+    return g_strconcat(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+                       ".TH STEAD.YAML 5 \"\" \"stead " STEAD_VERSION "\" \"File Formats\"\n"
+                       ".SH NAME\nstead.yaml \\- what \\fBstead up\\fR brings up\n"
+                       ".SH DESCRIPTION\nA spec in YAML or JSON: instances, networks and volumes "
+                       "under one name, the project.\n"
+                       "Only what differs from the defaults has to be said.\n",
+                       body, ".SH SEE ALSO\n.BR stead (1)\n", NULL);
 }
 
 char *stead_help_markdown(void)
