@@ -66,8 +66,8 @@ typedef struct {
 } SteadExample;
 
 typedef struct {
-    int code; /* 0 ends a table */
-    const char *doc;
+    int code;
+    const char *doc; /* NULL ends a table */
 } SteadExit;
 
 /* Under which heading of `stead --help` a command stands. */

@@ -162,7 +162,7 @@ static void put_exits(GString *out, const SteadCommand *command)
     if (command->exits == NULL)
         return;
     Rows rows = rows_new();
-    for (const SteadExit *exits = command->exits; exits->code != 0; exits++)
+    for (const SteadExit *exits = command->exits; exits->doc != NULL; exits++)
         rows_add(&rows, g_strdup_printf("%d", exits->code), g_strdup(exits->doc));
     g_string_append(out, "\nExit codes (others: 'stead help exits'):\n");
     put_rows(out, &rows);

@@ -13,13 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-
-gboolean stead_local_is_key_file(const char *entry)
-{
-    return entry[0] == '~' || entry[0] == '/' || g_str_has_prefix(entry, "./") ||
-           g_str_has_prefix(entry, "../") ||
-           (g_str_has_suffix(entry, ".pub") && strchr(entry, ' ') == NULL);
-}
+#include "model/check.h"
 
 /* "~/x" is in the user's home, all else that is relative in `folder`. Owned by the caller. */
 static char *whole_path(const char *path, const char *folder)
@@ -77,7 +71,7 @@ static GString *read_file(const char *path, gsize limit, GError **error)
 
 gboolean stead_local_keys(const char *entry, const char *folder, GPtrArray *keys, GError **error)
 {
-    if (!stead_local_is_key_file(entry)) {
+    if (!stead_ssh_key_is_file(entry)) {
         g_ptr_array_add(keys, g_strdup(entry));
         return TRUE;
     }

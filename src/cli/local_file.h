@@ -12,9 +12,6 @@
 /* The largest file of public keys. */
 #define STEAD_MAX_KEY_FILE (256 * 1024)
 
-/* Whether an entry of ssh-keys names a file: it begins with '~', '/' or './', or ends in ".pub". */
-gboolean stead_local_is_key_file(const char *entry);
-
 /* Adds the key, or those of the file that it names, to `keys` (char *). Relative paths are taken
  * from `folder` (NULL: the working directory). */
 gboolean stead_local_keys(const char *entry, const char *folder, GPtrArray *keys, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The entry point: the one place that prints errors and chooses the exit code. */
+#include <gio/gio.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,13 +32,19 @@ static int finish(int code)
     return code;
 }
 
+/* A reader that goes away (stead logs | head) ends stead silently. GIO ignores the signal when its
+ * socket class is made, so that has to be done first; its own writes never raise it. */
+static void stop_at_broken_pipes(void)
+{
+    g_type_class_unref(g_type_class_ref(G_TYPE_SOCKET));
+    signal(SIGPIPE, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     setlocale(LC_CTYPE, "");
-    /* A reader that goes away (stead logs | head) ends stead silently, but a socket that closes is
-     * an error to report: writes to sockets use MSG_NOSIGNAL. */
-    signal(SIGPIPE, SIG_DFL);
+    stop_at_broken_pipes();
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("stead " STEAD_VERSION);
         return finish(0);

@@ -94,7 +94,7 @@ static void put_exits(GString *out, const SteadCommand *command)
     if (command->exits == NULL)
         return;
     GString *text = g_string_new("Exit codes of note:");
-    for (const SteadExit *e = command->exits; e->code != 0; e++)
+    for (const SteadExit *e = command->exits; e->doc != NULL; e++)
         g_string_append_printf(text, "%s %d: %s", e == command->exits ? "" : ";", e->code, e->doc);
     g_string_append_c(text, '.');
     paragraphs(out, text->str);
@@ -171,7 +171,14 @@ char *stead_help_manual(void)
 
 char *stead_help_spec_manual(void)
 {
-    return stead_spec_manual();
+    g_autofree char *body = stead_spec_manual();
+    return g_strconcat(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+                       ".TH STEAD.YAML 5 \"\" \"stead " STEAD_VERSION "\" \"File Formats\"\n"
+                       ".SH NAME\nstead.yaml \\- what \\fBstead up\\fR brings up\n"
+                       ".SH DESCRIPTION\nA spec in YAML or JSON: instances, networks and volumes "
+                       "under one name, the project.\n"
+                       "Only what differs from the defaults has to be said.\n",
+                       body, ".SH SEE ALSO\n.BR stead (1)\n", NULL);
 }
 
 char *stead_help_markdown(void)

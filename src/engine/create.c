@@ -385,9 +385,9 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     instance->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
     if (!stead_name_check("instance", name, error))
         return NULL;
-    if (spec->image == NULL || spec->user_data_file) {
+    if (spec->image == NULL || stead_instance_spec_names_files(spec)) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s",
-                        spec->image ? "files must be resolved by the client: send user-data"
+                        spec->image ? "files must be read by the client: send their contents"
                                     : "an instance needs an image");
         return NULL;
     }

@@ -227,3 +227,12 @@ char *stead_subnet_refuses(const SteadSubnet *subnet, const char *text)
     g_autofree char *format = stead_subnet_format(subnet);
     return g_strdup_printf("%s %s the subnet %s", text, why, format);
 }
+
+gboolean stead_ssh_key_is_file(const char *entry)
+{
+    static const char *const beginnings[] = {"~/", "/", "./", "../"};
+    for (gsize i = 0; i < G_N_ELEMENTS(beginnings); i++)
+        if (g_str_has_prefix(entry, beginnings[i]))
+            return TRUE;
+    return g_str_has_suffix(entry, ".pub") && strchr(entry, ' ') == NULL;
+}

@@ -45,3 +45,7 @@ gboolean stead_cpu_list_is_valid(const char *list);
 /* The MAC of an instance's nth interface where its spec gives none: 52:54:00 and 3 bytes of
  * SHA-256(id, n). Owned by the caller. */
 char *stead_mac_derive(const char *instance_id, guint n);
+
+/* Whether an entry of ssh-keys names a file of keys instead: it begins with "~/", "/", "./" or
+ * "../", or ends in ".pub" and has no blank. The client puts the keys in its place. */
+gboolean stead_ssh_key_is_file(const char *entry);

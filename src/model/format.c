@@ -105,6 +105,8 @@ static gboolean ssh_blob_is_of_type(const char *base64, const char *type)
 
 static gboolean ssh_key_is_valid(const char *text)
 {
+    if (stead_ssh_key_is_file(text))
+        return TRUE;
     for (gsize i = 0; i < G_N_ELEMENTS(ssh_key_types); i++) {
         gsize n = strlen(ssh_key_types[i]);
         if (strncmp(text, ssh_key_types[i], n) == 0 && text[n] == ' ')
@@ -245,9 +247,10 @@ const SteadText stead_text_user = {
     .valid = user_is_valid};
 
 const SteadText stead_text_ssh_key = {
-    .what = "an SSH public key, one line as in ~/.ssh/id_ed25519.pub",
-    .pattern = "^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\\.com|"
-               "sk-ecdsa-sha2-nistp256@openssh\\.com) [A-Za-z0-9+/]+=*( .*)?$",
+    .what = "an SSH public key, one line as in ~/.ssh/id_ed25519.pub, or the name of such a file",
+    .pattern = "^((ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\\.com|"
+               "sk-ecdsa-sha2-nistp256@openssh\\.com) [A-Za-z0-9+/]+=*( .*)?|"
+               "(~?|\\.\\.?)/.*|[^ ]*\\.pub)$",
     .valid = ssh_key_is_valid,
     .explain = explain_ssh_key,
     .max = MAX_SSH_KEY};

@@ -51,6 +51,26 @@ static void check_pinning(const SteadInstanceSpec *spec, const SteadWhere *where
         stead_problem(where, "numa", "numa.mode needs numa.nodes");
 }
 
+static gboolean keys_name_files(const GStrv keys)
+{
+    for (char **key = keys; key && *key; key++)
+        if (stead_ssh_key_is_file(*key))
+            return TRUE;
+    return FALSE;
+}
+
+gboolean stead_instance_spec_names_files(const SteadInstanceSpec *spec)
+{
+    if (spec->user_data_file || keys_name_files(spec->ssh_keys))
+        return TRUE;
+    for (guint i = 0; i < spec->users->len; i++) {
+        const SteadUserSpec *user = spec->users->pdata[i];
+        if (keys_name_files(user->ssh_keys))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static void check_first_boot(const SteadInstanceSpec *spec, const SteadWhere *where)
 {
     if (spec->user_data && spec->user_data_file)

@@ -182,6 +182,10 @@ JsonNode *stead_instance_spec_to_json(const SteadInstanceSpec *spec);
 JsonNode *stead_network_spec_to_json(const SteadNetworkSpec *spec);
 JsonNode *stead_volume_spec_to_json(const SteadVolumeSpec *spec);
 
+/* Whether a file is named (user-data-file, files in ssh-keys) that the client should have read:
+ * the daemon refuses such a spec. */
+gboolean stead_instance_spec_names_files(const SteadInstanceSpec *spec);
+
 SteadInstanceSpec *stead_instance_spec_new(void); /* all defaults; image is NULL */
 SteadInstanceSpec *stead_instance_spec_copy(const SteadInstanceSpec *spec);
 SteadNetworkSpec *stead_network_spec_copy(const SteadNetworkSpec *spec);

@@ -237,6 +237,18 @@ def test_doctor_falls_back_to_the_program(root):
     assert "the daemon does not answer" in done.stderr
 
 
+def test_a_reader_that_goes_away_ends_it(daemon):
+    daemon.instance("web")
+    log = daemon.log("web")
+    process = subprocess.Popen([STEAD, "logs", "-f", "web"], env=daemon.environment(),
+                               stdout=subprocess.PIPE)
+    log.put(b"one\n")
+    assert process.stdout.readline() == b"one\n"
+    process.stdout.close()
+    log.put(b"two\n")
+    assert process.wait(10) == -signal.SIGPIPE
+
+
 # --- waiting ---
 
 
@@ -417,6 +429,16 @@ def test_files_are_read_beside_the_spec(daemon, tmp_path):
     body, = daemon.requested("POST", "/v1/plan")
     assert body["spec"]["instances"]["web"]["user-data"] == "#cloud-config\n"
     assert "user-data-file" not in body["spec"]["instances"]["web"]
+
+
+def test_files_of_keys_are_read_beside_the_spec(daemon, tmp_path):
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKhxPjbqRhYkQsg5bnd5qD0cF5nbHLFeEkH1J1aQ8HfK a@b"
+    (tmp_path / "id.pub").write_text(key + "\n")
+    (tmp_path / "lab.yaml").write_text(SPEC + "    ssh-keys: [id.pub]\n")
+    daemon.answer("POST", "/v1/plan", {"actions": []})
+    assert stead(daemon, "up", "-n", str(tmp_path / "lab.yaml")).returncode == 0
+    body, = daemon.requested("POST", "/v1/plan")
+    assert body["spec"]["instances"]["web"]["ssh-keys"] in (key, [key])
 
 
 def test_a_missing_file_is_said_with_its_place(daemon, tmp_path):

@@ -33,17 +33,6 @@ static char *put(Fixture *f, const char *name, const char *text, gssize length)
     return path;
 }
 
-static void test_files_are_told_from_keys(void)
-{
-    g_assert_true(stead_local_is_key_file("~/.ssh/id_ed25519.pub"));
-    g_assert_true(stead_local_is_key_file("/etc/key"));
-    g_assert_true(stead_local_is_key_file("./key"));
-    g_assert_true(stead_local_is_key_file("../key"));
-    g_assert_true(stead_local_is_key_file("id.pub"));
-    g_assert_false(stead_local_is_key_file("ssh-ed25519 AAAA me"));
-    g_assert_false(stead_local_is_key_file("ssh-ed25519 AAAA my.pub"));
-}
-
 static void test_a_key_is_taken_as_it_is(Fixture *f, gconstpointer data)
 {
     g_assert_true(stead_local_keys("ssh-rsa AAAA me", f->folder, f->keys, NULL));
@@ -118,7 +107,6 @@ static void test_errors_name_the_place_in_the_spec(Fixture *f, gconstpointer dat
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/local-file/files-are-told-from-keys", test_files_are_told_from_keys);
     ADD("a-key-is-taken-as-it-is", test_a_key_is_taken_as_it_is);
     ADD("a-file-gives-all-its-keys", test_a_file_gives_all_its_keys);
     ADD("files-that-hold-no-key-are-refused", test_files_that_hold_no_key_are_refused);

@@ -70,7 +70,7 @@ static void test_lines_are_cut_to_the_terminal(void)
     SteadViewItem *item = add(view, "a-name-that-goes-on-and-on-and-on", "running");
     stead_view_set(&item->line, "a console line that is much too long for this terminal");
     assert_render(view, 60, 24, "a-name-that-goes-on-and-on-and-on  running       12s  | a …\n");
-    assert_render(view, 30, 24, "a-name-…  running       12s\n");
+    assert_render(view, 30, 24, "a-name-t…  running       12s\n");
 }
 
 static void test_more_than_fit_are_counted(void)

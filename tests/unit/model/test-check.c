@@ -170,6 +170,17 @@ static void test_derived_macs(void)
     g_assert_cmpstr(first, !=, second);
 }
 
+static void test_key_files_are_told_from_keys(void)
+{
+    g_assert_true(stead_ssh_key_is_file("~/.ssh/id_ed25519.pub"));
+    g_assert_true(stead_ssh_key_is_file("/etc/key"));
+    g_assert_true(stead_ssh_key_is_file("./key"));
+    g_assert_true(stead_ssh_key_is_file("../key"));
+    g_assert_true(stead_ssh_key_is_file("id.pub"));
+    g_assert_false(stead_ssh_key_is_file("ssh-ed25519 AAAA me"));
+    g_assert_false(stead_ssh_key_is_file("ssh-ed25519 AAAA my.pub"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -185,5 +196,6 @@ int main(int argc, char **argv)
                     test_addresses_that_a_guest_cannot_have);
     g_test_add_func("/check/cpu-lists", test_cpu_lists);
     g_test_add_func("/check/derived-macs", test_derived_macs);
+    g_test_add_func("/check/key-files-are-told-from-keys", test_key_files_are_told_from_keys);
     return g_test_run();
 }

@@ -406,7 +406,7 @@ static void test_json_names_the_path(void)
               "instances.web.networks[0]: address must be an IPv4 address such as 10.77.0.10, not "
               "'x'\n"
               "instances.web: item 1 of ssh-keys must be an SSH public key, one line as in "
-              "~/.ssh/id_ed25519.pub, not '7'\n"
+              "~/.ssh/id_ed25519.pub, or the name of such a file, not '7'\n"
               "instances.web: unknown field 'zebra' of an instance");
     json_says("{\"name\": \"x\", \"instances\": {\"web\": {\"depends-on\": [\"db\"]}}}",
               "instances.web.depends-on[0]: depends-on: there is no instance 'db' in this file");

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is made from the table of commands and read by other programs: manual pages, completion."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+STEAD = os.environ.get("STEAD") or next((str(p) for p in sorted(TOP.glob("build*/src/cli/stead"))), None)
+pytestmark = pytest.mark.skipif(STEAD is None, reason="the program is not built; set STEAD")
+
+
+def stead(*arguments, **options):
+    return subprocess.run([STEAD, *arguments], capture_output=True, text=True, timeout=20, **options)
+
+
+def needs(program):
+    return pytest.mark.skipif(shutil.which(program) is None, reason=program + " is not installed")
+
+
+@needs("groff")
+@pytest.mark.parametrize("page", ["stead.1", "stead.yaml.5"])
+def test_manual_pages_have_no_warnings(page):
+    source = stead("__man", page).stdout
+    done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=80n", "-z"], input=source,
+                          capture_output=True, text=True, timeout=60)
+    assert source.startswith(".") and done.stderr == "" and done.returncode == 0
+
+
+@needs("man")
+def test_the_manual_reads_well(tmp_path):
+    page = tmp_path / "stead.1"
+    page.write_text(stead("__man", "stead.1").stdout)
+    text = subprocess.run(["man", "-l", str(page)], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+    plain = re.sub(".\b", "", text.stdout)
+    for words in ("STEAD(1)", "stead snapshot create", "--no-memory", "EXIT STATUS", "STEAD_ROOT"):
+        assert words in plain
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_sound(shell):
+    if shutil.which(shell) is None:
+        pytest.skip(shell + " is not installed")
+    script = stead("completion", shell).stdout
+    done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, timeout=20)
+    assert script and done.returncode == 0 and done.stderr == ""
+
+
+@needs("bash")
+def test_bash_completes(tmp_path):
+    (tmp_path / "stead").symlink_to(STEAD)
+    asked = ('source <(stead completion bash); COMP_WORDS=(stead snapshot re) COMP_CWORD=2; _stead; '
+             'echo "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "--norc", "-c", asked], capture_output=True, text=True, timeout=20,
+                          env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.stdout == "restore\n", done.stderr
+
+
+def test_help_goes_to_standard_output():
+    for arguments in (["--help"], ["help"], ["help", "snapshot", "create"], ["rm", "-h"], []):
+        done = stead(*arguments)
+        assert done.returncode == 0 and done.stdout and not done.stderr
+
+
+def test_every_exit_code_is_listed():
+    lines = stead("help", "exits").stdout.splitlines()
+    assert [int(line.split()[0]) for line in lines[2:]] == [*range(16), 130]
+
+
+def test_an_unknown_command_is_told_with_the_nearest():
+    done = stead("strat", "web")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "stead: there is no command 'stead strat'\nhint: Did you mean 'stead start'?\n"
+
+
+def test_output_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([STEAD, "--help"], stdout=full, timeout=20)
+    assert done.returncode != 0
+
+
+def test_the_program_does_not_link_libvirt():
+    if shutil.which("ldd") is None:
+        pytest.skip("ldd is not installed")
+    linked = subprocess.run(["ldd", STEAD], capture_output=True, text=True, timeout=20).stdout
+    assert "libsoup" in linked and "libvirt" not in linked
+
+
+def test_the_readme_has_the_table_of_commands():
+    readme = TOP / "README.md"
+    if not readme.exists() or "| command | what it does |" not in readme.read_text():
+        pytest.skip("README.md has no table of commands")
+    assert stead("__readme").stdout in readme.read_text()
