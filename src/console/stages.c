@@ -305,7 +305,9 @@ static void look_for_trouble(SteadStages *stages, const char *line, const char *
 
 static void look_at_line(const char *line, gboolean whole, gpointer data)
 {
-    const char *body = skip_head(line);
+    /* Others write behind a prompt: "web login: [  OK  ] Started ssh.service". */
+    const char *prompt = is_login_prompt(line) ? strstr(line, " login:") : NULL;
+    const char *body = skip_head(prompt ? prompt + strlen(" login:") : line);
     look_for_stage(data, line, body, whole);
     look_for_trouble(data, line, body, whole);
 }

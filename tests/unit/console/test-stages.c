@@ -71,6 +71,12 @@ static void test_prompt_without_line_end(void)
     assert_story("\x1b[0mweb-1.lab login: root\r\nPassword: ", "login ");
 }
 
+static void test_what_follows_a_prompt(void)
+{
+    assert_story("web login: [\x1b[0;1;31mFAILED\x1b[0m] Failed to start cloud-final.service\r\n",
+                 "login !cloud-init failed ");
+}
+
 static void test_what_is_no_prompt(void)
 {
     assert_story("Last login: Fri Nov 21 01:00:00 UTC 2026 on ttyS0\r\n", "");
@@ -229,6 +235,7 @@ int main(int argc, char **argv)
     g_test_add_func("/stages/ubuntu-24.04", test_ubuntu_24_04);
     g_test_add_func("/stages/root-that-cannot-be-mounted", test_root_that_cannot_be_mounted);
     g_test_add_func("/stages/prompt-without-line-end", test_prompt_without_line_end);
+    g_test_add_func("/stages/what-follows-a-prompt", test_what_follows_a_prompt);
     g_test_add_func("/stages/what-is-no-prompt", test_what_is_no_prompt);
     g_test_add_func("/stages/only-go-forward", test_stages_only_go_forward);
     g_test_add_func("/stages/reboot-of-the-guest", test_reboot_of_the_guest);
