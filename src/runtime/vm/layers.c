@@ -106,11 +106,16 @@ static char *text_member(JsonObject *object, const char *name)
                : NULL;
 }
 
+/* A raw disk holds what the guest wrote, which may look like a header: its format is never guessed,
+ * and it stands on nothing. */
 gboolean stead_layer_backing(const char *path, char **backing, char **format, GError **error)
 {
-    const char *const argv[] = {"qemu-img", "info", "-U", "--output=json", path, NULL};
+    const char *const argv[] = {"qemu-img", "info",          "-U", "-f",
+                                "qcow2",    "--output=json", path, NULL};
     g_autofree char *output = NULL;
     *backing = *format = NULL;
+    if (!g_str_has_suffix(path, SUFFIX))
+        return TRUE;
     if (!stead_run(argv, NULL, NULL, &output, error))
         return FALSE;
     g_autoptr(JsonNode) node = json_from_string(output, NULL);

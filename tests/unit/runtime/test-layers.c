@@ -169,6 +169,23 @@ static void test_sweeping_takes_leftovers_only(void)
     tear_down(&tree);
 }
 
+/* A guest may write what it likes at the start of its raw disk. */
+static void test_a_raw_disk_is_not_asked_what_it_stands_on(void)
+{
+    Tree tree;
+    if (!set_up(&tree))
+        return;
+    g_autofree char *raw = g_build_filename(tree.dir, "raw.img", NULL);
+    const char *const forge[] = {"cp", tree.two, raw, NULL};
+    run(forge);
+    check_backing(raw, NULL);
+    g_autofree char *layer = stead_layer_path(raw, ID_ONE);
+    g_assert_true(stead_layer_create(layer, raw, "raw", NULL));
+    g_assert_true(stead_layer_absorb(layer, TRUE, NULL));
+    check_backing(layer, NULL);
+    tear_down(&tree);
+}
+
 static void test_a_failure_leaves_nothing(void)
 {
     Tree tree;
@@ -194,6 +211,8 @@ int main(int argc, char **argv)
                     test_a_layer_in_the_middle_is_absorbed);
     g_test_add_func("/layers/an-open-layer-is-replaced", test_an_open_layer_is_replaced);
     g_test_add_func("/layers/sweeping-takes-leftovers-only", test_sweeping_takes_leftovers_only);
+    g_test_add_func("/layers/a-raw-disk-is-not-asked-what-it-stands-on",
+                    test_a_raw_disk_is_not_asked_what_it_stands_on);
     g_test_add_func("/layers/a-failure-leaves-nothing", test_a_failure_leaves_nothing);
     return g_test_run();
 }
