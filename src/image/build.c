@@ -141,6 +141,15 @@ static void build_clear(SteadBuild *build)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SteadBuild, build_clear)
 
+/* Whatever the cancelled step said, the user is told of the build, not of its programs. */
+static gboolean fail_cancelled(const SteadBuild *build, GError **error)
+{
+    g_clear_error(error);
+    stead_set_error(error, STEAD_ERROR_CANCELLED, NULL, "the build of %s was cancelled",
+                    build->release->name);
+    return FALSE;
+}
+
 static gboolean run_steps(SteadBuild *build, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
@@ -148,11 +157,11 @@ static gboolean run_steps(SteadBuild *build, GError **error)
         build->from = build->to;
         build->to = steps[i].to;
         stead_build_report(build, 0);
-        if (g_cancellable_is_cancelled(build->cancellable)) {
-            stead_set_error(error, STEAD_ERROR_CANCELLED, NULL, "the build was cancelled");
-            return FALSE;
-        }
-        if (!steps[i].run(build, error))
+        gboolean done =
+            !g_cancellable_is_cancelled(build->cancellable) && steps[i].run(build, error);
+        if (!done && g_cancellable_is_cancelled(build->cancellable))
+            return fail_cancelled(build, error);
+        if (!done)
             return FALSE;
     }
     stead_build_report(build, 1);
