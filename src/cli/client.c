@@ -203,7 +203,7 @@ static JsonNode *parse_reply(const GByteArray *bytes, GError **error)
 {
     if (bytes->len == 0)
         return json_node_new(JSON_NODE_NULL);
-    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) cause = NULL;
     if (json_parser_load_from_data(parser, (const char *)bytes->data, bytes->len, &cause))
         return json_parser_steal_root(parser);

@@ -5,14 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+static JsonNode *own_member(JsonNode *node, const char *name)
+{
+    if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node))
+        return NULL;
+    return json_object_get_member(json_node_get_object(node), name);
+}
+
 JsonNode *stead_json_member(JsonNode *node, const char *path)
 {
+    if (strchr(path, '.') == NULL)
+        return own_member(node, path);
     g_auto(GStrv) names = g_strsplit(path, ".", -1);
-    for (char **name = names; *name != NULL && node != NULL; name++) {
-        if (!JSON_NODE_HOLDS_OBJECT(node))
-            return NULL;
-        node = json_object_get_member(json_node_get_object(node), *name);
-    }
+    for (char **name = names; *name != NULL; name++)
+        node = own_member(node, *name);
     return node;
 }
 

@@ -96,8 +96,18 @@ void stead_cleaner_feed(SteadCleaner *cleaner, const char *bytes, gsize length, 
     }
 }
 
+/* Most texts are, and long tables are made of them. */
+static gboolean is_printable_ascii(const char *text)
+{
+    while (*text >= 0x20 && *text < 0x7f)
+        text++;
+    return *text == '\0';
+}
+
 char *stead_clean_lines(const char *text)
 {
+    if (text != NULL && is_printable_ascii(text))
+        return g_strdup(text);
     SteadCleaner cleaner = {0};
     GString *out = g_string_new(NULL);
     if (text != NULL)
@@ -119,6 +129,8 @@ static guint character_width(gunichar character)
 
 guint stead_text_width(const char *text)
 {
+    if (is_printable_ascii(text))
+        return (guint)strlen(text);
     guint width = 0;
     for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p))
         width += character_width(g_utf8_get_char(p));
@@ -145,8 +157,8 @@ char *stead_text_fit(const char *text, guint columns)
 void stead_text_pad(GString *out, const char *text, guint columns)
 {
     g_string_append(out, text);
-    for (guint width = stead_text_width(text); width < columns; width++)
-        g_string_append_c(out, ' ');
+    g_string_append_printf(out, "%*s", (int)columns - (int)MIN(stead_text_width(text), columns),
+                           "");
 }
 
 static void wrap_line(GString *out, const char *line, guint indent, guint columns)
