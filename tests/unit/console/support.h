@@ -67,16 +67,22 @@ static inline gboolean give_up_waiting(gpointer what)
     return G_SOURCE_REMOVE;
 }
 
-/* Runs the main loop until the condition holds. */
+static inline gboolean look_again(gpointer data)
+{
+    return G_SOURCE_CONTINUE;
+}
+
+/* Runs the main loop until the condition holds. It is looked at after each event, and now and then,
+ * since what a test reads from a bare descriptor is none. */
 #define SPIN_UNTIL(condition)                                                                      \
     do {                                                                                           \
         guint watchdog_ = g_timeout_add_seconds(20, give_up_waiting, (gpointer) #condition);       \
+        guint ticker_ = g_timeout_add(2, look_again, NULL);                                        \
         while (!(condition))                                                                       \
             g_main_context_iteration(NULL, TRUE);                                                  \
+        g_source_remove(ticker_);                                                                  \
         g_source_remove(watchdog_);                                                                \
     } while (0)
-
-#define TEST(path, function) g_test_add(path, Place, NULL, place_set_up, function, place_tear_down)
 
 /* Lets the main loop do all that it can do at once. */
 static inline void drain(void)
@@ -84,3 +90,5 @@ static inline void drain(void)
     while (g_main_context_iteration(NULL, FALSE))
         ;
 }
+
+#define TEST(path, function) g_test_add(path, Place, NULL, place_set_up, function, place_tear_down)
