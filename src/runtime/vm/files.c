@@ -3,6 +3,8 @@
  * The files of an instance beside its disks: the firmware's variables, and what each snapshot keeps
  * in the folder `snapshots`.
  */
+#include <glib/gstdio.h>
+
 #include "base/error.h"
 #include "runtime/vm/internal.h"
 
@@ -28,4 +30,20 @@ gboolean stead_vm_copy_if_any(const char *from, const char *to, GError **error)
         return TRUE;
     g_propagate_error(error, g_steal_pointer(&reason));
     return FALSE;
+}
+
+gboolean stead_vm_remove_prefixed(const char *folder, const char *prefix, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, &reason);
+    if (dir == NULL && !g_error_matches(reason, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return FALSE;
+    }
+    for (const char *name = dir ? g_dir_read_name(dir) : NULL; name; name = g_dir_read_name(dir)) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        if (g_str_has_prefix(name, prefix) && !stead_remove_tree(path, error))
+            return FALSE;
+    }
+    return TRUE;
 }

@@ -127,3 +127,6 @@ char *stead_vm_snapshot_file(const SteadMachine *machine, const char *snapshot_i
 char *stead_vm_nvram_file(const SteadMachine *machine);
 /* Copies a small file; success when there is none. */
 gboolean stead_vm_copy_if_any(const char *from, const char *to, GError **error);
+/* Removes the files in a folder whose names begin so, also those that a killed daemon was writing.
+ * Success when there is no such folder. */
+gboolean stead_vm_remove_prefixed(const char *folder, const char *prefix, GError **error);

@@ -63,7 +63,9 @@ static gboolean go_back(SteadVm *vm, virConnectPtr conn, const SteadMachine *nex
                         const SteadLayers *layers, GError **error)
 {
     g_autofree char *nvram = stead_vm_nvram_file(next);
-    if (layers->nvram && !stead_vm_copy_if_any(layers->nvram, nvram, error))
+    /* A killed daemon may have left half a copy. */
+    if (!stead_vm_remove_prefixed(next->dir, "nvram.fd.", error) ||
+        (layers->nvram && !stead_vm_copy_if_any(layers->nvram, nvram, error)))
         return FALSE;
     return stead_vm_define(vm, conn, next, error) &&
            (layers->memory == NULL || load_memory(conn, next, layers->memory, error));

@@ -122,9 +122,9 @@ static gboolean remove_half_made(Removal *removal, const char *snapshot_id, GErr
 
 static gboolean remove_files(const SteadMachine *machine, const char *snapshot_id, GError **error)
 {
-    g_autofree char *memory = stead_vm_snapshot_file(machine, snapshot_id, "mem");
-    g_autofree char *nvram = stead_vm_snapshot_file(machine, snapshot_id, "nvram");
-    return stead_layer_delete(memory, error) && stead_layer_delete(nvram, error);
+    g_autofree char *folder = g_build_filename(machine->dir, "snapshots", NULL);
+    g_autofree char *prefix = g_strconcat(snapshot_id, ".", NULL);
+    return stead_vm_remove_prefixed(folder, prefix, error);
 }
 
 gboolean stead_vm_snapshot_remove(gpointer self, const SteadMachine *machine,
