@@ -49,7 +49,8 @@ static void abandon(virDomainPtr domain, gint64 pid)
                         pid, pid, pid);
     const char *const argv[] = {"sh", "-c", script, NULL};
     g_autofree char *request = stead_agent_exec_request(argv, NULL);
-    g_autoptr(JsonNode) answer = ask(domain, request, PING_TIMEOUT_S, NULL);
+    JsonNode *answer = ask(domain, request, PING_TIMEOUT_S, NULL);
+    g_clear_pointer(&answer, json_node_unref);
 }
 
 /* Waits `ms`, or until it is cancelled. */

@@ -117,3 +117,16 @@ SteadMachine *stead_vm_current(const SteadMachine *machine, virDomainPtr domain,
 char *stead_vm_target_of(xmlDocPtr doc, const char *path);
 /* The file and the format that the disk with that target is on; FALSE when there is none. */
 gboolean stead_vm_source_of(xmlDocPtr doc, const char *target, char **path, char **format);
+
+/* ---- files.c ---- */
+
+/* The file that a snapshot keeps under a suffix ("mem", "nvram"); the firmware's variables. Owned
+ * by the caller. */
+char *stead_vm_snapshot_file(const SteadMachine *machine, const char *snapshot_id,
+                             const char *suffix);
+char *stead_vm_nvram_file(const SteadMachine *machine);
+/* Copies a small file; success when there is none. */
+gboolean stead_vm_copy_if_any(const char *from, const char *to, GError **error);
+/* Removes the files in a folder whose names begin so, also those that a killed daemon was writing.
+ * Success when there is no such folder. */
+gboolean stead_vm_remove_prefixed(const char *folder, const char *prefix, GError **error);

@@ -9,9 +9,6 @@
  *
  * With memory the guest runs on while it is copied and stops for the last part only; one that
  * dirties its memory faster than it can be written is stopped earlier (CONVERGE_MS).
- *
- * Restoring is destroying the domain, new layers on the frozen ones, a definition that names them,
- * and loading the memory. Whatever fails before the last step leaves the former layers current.
  */
 #include <string.h>
 
@@ -23,34 +20,6 @@
 
 #define CONVERGE_MS 20000
 #define PROGRESS_MS 250
-/* How long an aborted or finishing job of libvirt is waited for. */
-#define JOB_TIMEOUT_MS 60000
-
-static char *file_of(const SteadMachine *machine, const char *snapshot_id, const char *suffix)
-{
-    return g_strdup_printf("%s/snapshots/%s.%s", machine->dir, snapshot_id, suffix);
-}
-
-static char *nvram_of(const SteadMachine *machine)
-{
-    return g_build_filename(machine->dir, "nvram.fd", NULL);
-}
-
-/* Copies a small file; success when there is none. */
-static gboolean copy_if_any(const char *from, const char *to, GError **error)
-{
-    g_autofree char *bytes = NULL;
-    gsize length = 0;
-    g_autoptr(GError) reason = NULL;
-    if (g_file_get_contents(from, &bytes, &length, &reason))
-        return stead_write_file(to, bytes, (gssize)length, 0600, error);
-    if (g_error_matches(reason, G_FILE_ERROR, G_FILE_ERROR_NOENT))
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&reason));
-    return FALSE;
-}
-
-/* ---- taking ---- */
 
 /* What the snapshot will consist of. `left_alone` gets the targets of all other disks. */
 static SteadLayers *plan(const SteadMachine *current, xmlDocPtr doc, const char *snapshot_id,
@@ -76,7 +45,7 @@ static SteadLayers *plan(const SteadMachine *current, xmlDocPtr doc, const char 
         g_ptr_array_add(layers->disks, frozen);
     }
     g_ptr_array_add(left_alone, NULL);
-    layers->memory = memory ? file_of(current, snapshot_id, "mem") : NULL;
+    layers->memory = memory ? stead_vm_snapshot_file(current, snapshot_id, "mem") : NULL;
     return layers;
 }
 
@@ -252,9 +221,9 @@ static SteadLayers *take_snapshot(const Request *request, GError **error)
     g_autoptr(GPtrArray) left_alone = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(SteadLayers) layers =
         plan(current, doc, request->snapshot_id, request->memory, left_alone);
-    g_autofree char *nvram = nvram_of(current);
-    layers->nvram = file_of(current, request->snapshot_id, "nvram");
-    if (!copy_if_any(nvram, layers->nvram, error))
+    g_autofree char *nvram = stead_vm_nvram_file(current);
+    layers->nvram = stead_vm_snapshot_file(current, request->snapshot_id, "nvram");
+    if (!stead_vm_copy_if_any(nvram, layers->nvram, error))
         return NULL;
     gboolean taken =
         active ? take_running(vm, domain, layers, (const char *const *)left_alone->pdata,
@@ -277,244 +246,4 @@ JsonNode *stead_vm_snapshot(gpointer self, const SteadMachine *machine, const ch
     if (!stead_vm_snapshot_remove(self, machine, snapshot_id, NULL, &reason))
         g_debug("undoing a snapshot of %s: %s", machine->name, reason->message);
     return NULL;
-}
-
-/* ---- restoring ---- */
-
-/* Puts a new layer on each frozen one; `next` then names them. */
-static gboolean branch(SteadMachine *next, const SteadLayers *layers, GError **error)
-{
-    for (guint i = 0; i < next->disks->len; i++) {
-        SteadMachineDisk *disk = next->disks->pdata[i];
-        const SteadFrozenDisk *frozen = stead_layers_of(layers, disk->path);
-        if (disk->read_only || frozen == NULL)
-            continue;
-        if (!g_file_test(frozen->frozen, G_FILE_TEST_EXISTS)) {
-            stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "%s, which holds it, is gone",
-                            frozen->frozen);
-            return FALSE;
-        }
-        g_autofree char *id = g_uuid_string_random();
-        g_autofree char *path = stead_layer_path(frozen->frozen, id);
-        if (!stead_layer_create(path, frozen->frozen, frozen->format, error))
-            return FALSE;
-        g_free(disk->path);
-        g_free(disk->format);
-        disk->path = g_steal_pointer(&path);
-        disk->format = g_strdup("qcow2");
-    }
-    return TRUE;
-}
-
-static gboolean load_memory(virConnectPtr conn, const SteadMachine *next, const char *memory,
-                            GError **error)
-{
-    char *saved = virDomainSaveImageGetXMLDesc(conn, memory, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE);
-    if (saved == NULL)
-        return stead_libvirt_error(error, "reading %s", memory);
-    g_autofree char *xml = stead_vm_move_disks(saved, next, error);
-    free(saved);
-    if (xml == NULL)
-        return FALSE;
-    if (virDomainRestoreFlags(conn, memory, xml, VIR_DOMAIN_SAVE_RUNNING) == 0)
-        return TRUE;
-    return stead_libvirt_error(error, "loading the memory");
-}
-
-static gboolean sweep_all(const SteadMachine *machine, GError **error)
-{
-    for (guint i = 0; i < machine->disks->len; i++) {
-        const SteadMachineDisk *disk = machine->disks->pdata[i];
-        if (!disk->read_only && !stead_layer_sweep(disk->path, error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static gboolean go_back(SteadVm *vm, virConnectPtr conn, const SteadMachine *next,
-                        const SteadLayers *layers, GError **error)
-{
-    g_autofree char *nvram = nvram_of(next);
-    if (layers->nvram && !copy_if_any(layers->nvram, nvram, error))
-        return FALSE;
-    return stead_vm_define(vm, conn, next, error) &&
-           (layers->memory == NULL || load_memory(conn, next, layers->memory, error));
-}
-
-static gboolean restore(SteadVm *vm, SteadMachine *machine, const SteadLayers *layers,
-                        GError **error)
-{
-    g_autoptr(virConnect) conn = stead_libvirt_get(vm->libvirt, error);
-    if (conn == NULL || !stead_vm_open_dirs(vm, machine, error))
-        return FALSE;
-    g_autoptr(virDomain) domain = virDomainLookupByUUIDString(conn, machine->id);
-    g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
-    g_autoptr(SteadMachine) next = current ? stead_vm_current(current, NULL, error) : NULL;
-    if (next == NULL || !stead_vm_kill(vm, machine->id, error))
-        return FALSE;
-    if (!branch(next, layers, error) || !go_back(vm, conn, next, layers, error)) {
-        /* Back to where it was; the new layers are leftovers now. */
-        if (stead_vm_define(vm, conn, current, NULL))
-            sweep_all(current, NULL);
-        return FALSE;
-    }
-    g_ptr_array_unref(machine->disks);
-    machine->disks = g_ptr_array_ref(next->disks);
-    return sweep_all(machine, error);
-}
-
-gboolean stead_vm_restore(gpointer self, SteadMachine *machine, const char *snapshot_id,
-                          JsonNode *node, GError **error)
-{
-    g_autoptr(SteadLayers) layers = stead_layers_from_json(node, error);
-    if (layers == NULL)
-        return FALSE;
-    stead_vm_mute(self, machine->id);
-    g_autoptr(virDomain) domain = stead_vm_find(self, machine->id, NULL);
-    gboolean changes = layers->memory || (domain && stead_vm_is_active(domain));
-    gboolean done = restore(self, machine, layers, error);
-    stead_vm_unmute(self, machine->id, changes && done);
-    return done;
-}
-
-/* ---- removing ---- */
-
-/* A snapshot that a dead daemon was taking: libvirt may still be at it. */
-static gboolean end_job(SteadVm *vm, virDomainPtr domain, GError **error)
-{
-    gint64 deadline = g_get_monotonic_time() + JOB_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
-    for (;;) {
-        guint seen = stead_vm_events_seen(vm);
-        virDomainJobInfo info = {0};
-        if (virDomainGetJobInfo(domain, &info) < 0 || info.type == VIR_DOMAIN_JOB_NONE ||
-            info.type == VIR_DOMAIN_JOB_COMPLETED)
-            return TRUE;
-        virDomainAbortJob(domain);
-        if (g_get_monotonic_time() > deadline) {
-            stead_set_error(error, STEAD_ERROR_BUSY, NULL, "libvirt is busy with it");
-            return FALSE;
-        }
-        stead_vm_wait(vm, seen, deadline, NULL, NULL);
-    }
-}
-
-static gboolean await_block_job(SteadVm *vm, virDomainPtr domain, const char *target,
-                                GError **error)
-{
-    for (;;) {
-        guint seen = stead_vm_events_seen(vm);
-        virDomainBlockJobInfo info;
-        int n = virDomainGetBlockJobInfo(domain, target, &info, 0);
-        if (n == 0)
-            return TRUE;
-        if (n < 0)
-            return stead_libvirt_error(error, "asking for the merge of %s", target);
-        stead_vm_wait(vm, seen, G_MAXINT64, NULL, NULL);
-    }
-}
-
-/* The current layer of a running guest absorbs what it stands on, down to `base`. */
-static gboolean absorb_in_guest(SteadVm *vm, virDomainPtr domain, const char *path,
-                                const char *base, GError **error)
-{
-    g_autoptr(xmlDoc) doc = stead_vm_describe(domain, 0, error);
-    g_autofree char *target = doc ? stead_vm_target_of(doc, path) : NULL;
-    if (target == NULL) {
-        stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "it has no disk on %s", path);
-        return FALSE;
-    }
-    /* One that an earlier daemon began is as good. */
-    if (!await_block_job(vm, domain, target, error))
-        return FALSE;
-    if (virDomainBlockRebase(domain, target, base, 0, 0) < 0)
-        return stead_libvirt_error(error, "merging %s", path);
-    return await_block_job(vm, domain, target, error);
-}
-
-/* One disk of a snapshot that is being removed. */
-typedef struct {
-    SteadVm *vm;
-    virDomainPtr domain; /* NULL: there is none */
-    const char *current;
-    const char *frozen;
-} Removal;
-
-static gboolean absorb(const Removal *removal, const char *child, GError **error)
-{
-    gboolean is_current = g_str_equal(child, removal->current);
-    if (!is_current || removal->domain == NULL || !stead_vm_is_active(removal->domain))
-        return stead_layer_absorb(child, is_current, error);
-    g_autofree char *base = NULL, *format = NULL;
-    return stead_layer_backing(removal->frozen, &base, &format, error) &&
-           absorb_in_guest(removal->vm, removal->domain, child, base, error);
-}
-
-static gboolean remove_layer(const Removal *removal, GError **error)
-{
-    if (g_str_equal(removal->frozen, removal->current))
-        return stead_layer_freeze(removal->current, FALSE, error);
-    if (!g_file_test(removal->frozen, G_FILE_TEST_EXISTS))
-        return TRUE;
-    g_autoptr(GPtrArray) children = stead_layer_children(removal->frozen, error);
-    for (guint i = 0; children && i < children->len; i++)
-        if (!absorb(removal, children->pdata[i], error))
-            return FALSE;
-    g_autoptr(GPtrArray) left = children ? stead_layer_children(removal->frozen, error) : NULL;
-    if (left == NULL)
-        return FALSE;
-    if (left->len > 0) {
-        stead_set_error(error, STEAD_ERROR_BUSY, "Try again.", "%s still stands on %s",
-                        (const char *)left->pdata[0], removal->frozen);
-        return FALSE;
-    }
-    return stead_layer_delete(removal->frozen, error);
-}
-
-/* Of a half-made snapshot nobody knows the files, but the new layer's name follows from its id. */
-static gboolean remove_half_made(Removal *removal, const char *snapshot_id, GError **error)
-{
-    g_autofree char *layer = stead_layer_path(removal->current, snapshot_id);
-    if (!g_file_test(layer, G_FILE_TEST_EXISTS))
-        return TRUE;
-    if (!g_str_equal(layer, removal->current))
-        return stead_layer_delete(layer, error) &&
-               stead_layer_freeze(removal->current, FALSE, error);
-    g_autofree char *frozen = NULL, *format = NULL;
-    if (!stead_layer_backing(layer, &frozen, &format, error))
-        return FALSE;
-    removal->frozen = frozen;
-    return frozen == NULL || !stead_layer_same_family(frozen, layer) ||
-           remove_layer(removal, error);
-}
-
-static gboolean remove_files(const SteadMachine *machine, const char *snapshot_id, GError **error)
-{
-    g_autofree char *memory = file_of(machine, snapshot_id, "mem");
-    g_autofree char *nvram = file_of(machine, snapshot_id, "nvram");
-    return stead_layer_delete(memory, error) && stead_layer_delete(nvram, error);
-}
-
-gboolean stead_vm_snapshot_remove(gpointer self, const SteadMachine *machine,
-                                  const char *snapshot_id, JsonNode *node, GError **error)
-{
-    SteadVm *vm = self;
-    g_autoptr(SteadLayers) layers = node ? stead_layers_from_json(node, error) : NULL;
-    g_autoptr(virConnect) conn = node && !layers ? NULL : stead_libvirt_get(vm->libvirt, error);
-    if (conn == NULL)
-        return FALSE;
-    g_autoptr(virDomain) domain = virDomainLookupByUUIDString(conn, machine->id);
-    if (domain && !end_job(vm, domain, error))
-        return FALSE;
-    g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
-    for (guint i = 0; current && i < current->disks->len; i++) {
-        const SteadMachineDisk *disk = current->disks->pdata[i];
-        const SteadFrozenDisk *frozen = layers ? stead_layers_of(layers, disk->path) : NULL;
-        Removal removal = {vm, domain, disk->path, frozen ? frozen->frozen : NULL};
-        if (disk->read_only)
-            continue;
-        if (frozen ? !remove_layer(&removal, error)
-                   : !layers && !remove_half_made(&removal, snapshot_id, error))
-            return FALSE;
-    }
-    return current && remove_files(machine, snapshot_id, error);
 }

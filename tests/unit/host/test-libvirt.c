@@ -74,6 +74,7 @@ static void test_watches_are_told(void)
     stead_libvirt_remove_watch(libvirt, stead_libvirt_add_watch(libvirt, on_connection, &gone));
     g_autoptr(virConnect) conn = stead_libvirt_get(libvirt, &error);
     g_assert_no_error(error);
+    g_assert_nonnull(conn);
     g_main_loop_run(loop);
     g_assert_cmpint(first.connected, ==, 1);
     stead_libvirt_add_watch(libvirt, on_connection, &late);
