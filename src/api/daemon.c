@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "api/server.h"
@@ -80,6 +81,16 @@ static int lock_root(const SteadPaths *paths, GError **error)
     return stead_steal_fd(&fd);
 }
 
+/* Each open console and each client holds descriptors: as many as the host lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static gboolean on_signal(gpointer loop)
 {
     g_main_loop_quit(loop);
@@ -144,5 +155,6 @@ int main(int argc, char **argv)
                                 "it must run as root, to use libvirt, networks and disks");
         return report(error);
     }
+    raise_descriptors();
     return serve(paths, &error) ? 0 : report(error);
 }

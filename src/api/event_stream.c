@@ -105,7 +105,9 @@ static gboolean follow(SteadRequest *request, SteadReply *reply, gboolean replay
     stream->subscription = stead_events_subscribe(events, send_event, stream);
     stream->heartbeat = g_timeout_add_seconds(HEARTBEAT_SECONDS, send_heartbeat, stream);
     g_signal_connect(stream->message, "wrote-body-data", G_CALLBACK(on_wrote), stream);
+    /* Which of the two comes depends on whose side ends; close_stream() disconnects both. */
     g_signal_connect(stream->message, "finished", G_CALLBACK(on_gone), stream);
+    g_signal_connect(stream->message, "disconnected", G_CALLBACK(on_gone), stream);
     reply->taken = TRUE;
     return TRUE;
 }
