@@ -117,6 +117,25 @@ static MirrorState ask_mirror(SteadBuild *build, char **uris, GError **error)
 
 /* --- mmdebstrap --- */
 
+/*
+ * Whether / is a mount point (proc(5), mountinfo), as it is but in a chroot. Only a mount point's
+ * propagation can be set; in a chroot that of the host's mounts stays, and mmdebstrap takes its
+ * own mounts away again.
+ */
+static gboolean root_is_mount(void)
+{
+    g_autofree char *text = NULL;
+    if (!g_file_get_contents("/proc/self/mountinfo", &text, NULL, NULL))
+        return TRUE;
+    g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
+    for (guint i = 0; lines[i]; i++) {
+        g_auto(GStrv) fields = g_strsplit(lines[i], " ", 6);
+        if (g_strv_length(fields) == 6 && g_str_equal(fields[4], "/"))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 static gboolean run_mmdebstrap(SteadBuild *build, const char *sources, gboolean update,
                                GError **error)
 {
@@ -133,6 +152,8 @@ static gboolean run_mmdebstrap(SteadBuild *build, const char *sources, gboolean 
                                 MMDEBSTRAP_MAX_SECONDS,
                                 "unshare",
                                 "--mount",
+                                root_is_mount() ? "--propagation=private"
+                                                : "--propagation=unchanged",
                                 "--pid",
                                 "--fork",
                                 "--kill-child",
