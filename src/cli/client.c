@@ -89,7 +89,7 @@ static GError *unreachable(const SteadClient *client, const char *why)
     const char *hint = systemd_runs()
                            ? "Start it with 'sudo systemctl start stead'; 'stead doctor' "
                              "says what the host lacks."
-                           : "Start it with 'sudo stead-daemon'; 'stead doctor' says "
+                           : "Start it with 'sudo stead daemon start'; 'stead doctor' says "
                              "what the host lacks.";
     return stead_error_new(STEAD_ERROR_UNAVAILABLE, hint,
                            "the stead daemon does not answer at %s: %s", client->socket, why);

@@ -177,18 +177,35 @@ static int run_start(SteadCall *call, GError **error)
     return (is_units() ? systemctl("start", error) : start_program(call, error)) ? 0 : 1;
 }
 
+static gboolean send_term(gint64 pid, GError **error)
+{
+    if (pid > 1 && kill((pid_t)pid, SIGTERM) == 0)
+        return TRUE;
+    int saved = errno;
+    if (pid <= 1)
+        stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the daemon did not tell its process");
+    else
+        stead_set_error(error, saved == EPERM ? STEAD_ERROR_DENIED : STEAD_ERROR_INTERNAL,
+                        "Try again with sudo.",
+                        "the daemon's process %" G_GINT64_FORMAT " cannot be ended: %s", pid,
+                        g_strerror(saved));
+    return FALSE;
+}
+
 static gboolean end_program(SteadCall *call, GError **error)
 {
-    g_autoptr(JsonNode) reply = ask(call, error);
-    gint64 pid = stead_json_integer(reply, "pid", 0);
-    if (reply == NULL)
-        return FALSE;
-    if (pid <= 1 || kill((pid_t)pid, SIGTERM) != 0) {
-        stead_set_error(error, errno == EPERM ? STEAD_ERROR_DENIED : STEAD_ERROR_INTERNAL,
-                        "Try again with sudo.", "the daemon's process cannot be ended: %s",
-                        pid <= 1 ? "it did not tell its id" : g_strerror(errno));
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(JsonNode) reply = ask(call, &cause);
+    if (reply == NULL && stead_error_code(cause) == STEAD_ERROR_UNAVAILABLE) {
+        stead_screen_remark("It does not run.");
+        return TRUE;
+    }
+    if (reply == NULL) {
+        g_propagate_error(error, g_steal_pointer(&cause));
         return FALSE;
     }
+    if (!send_term(stead_json_integer(reply, "pid", 0), error))
+        return FALSE;
     if (wait_for(call, FALSE, 0, STOP_TIMEOUT_MS).reached)
         return TRUE;
     stead_set_error(error, STEAD_ERROR_TIMEOUT, NULL, "the daemon still answers");

@@ -48,11 +48,14 @@ static guint count(JsonNode *checks, const char *status)
     return n;
 }
 
-static int report(SteadCall *call, JsonNode *checks)
+/* {"ok": ..., "checks": [...]}, or the list alone. */
+static int report(SteadCall *call, JsonNode *reply)
 {
+    JsonNode *member = stead_json_member(reply, "checks");
+    JsonNode *checks = member ? member : reply;
     guint failed = count(checks, "fail"), warned = count(checks, "warn");
     if (stead_call_json(call)) {
-        stead_json_print(checks);
+        stead_json_print(reply);
         return failed > 0 ? 1 : 0;
     }
     for (guint i = 0; i < stead_json_length(checks); i++)
@@ -80,9 +83,9 @@ static int run_program(SteadCall *call, GError **error)
 static int run(SteadCall *call, GError **error)
 {
     g_autoptr(GError) cause = NULL;
-    g_autoptr(JsonNode) checks = stead_call_request(call, "GET", "/v1/doctor", NULL, &cause);
-    if (checks != NULL)
-        return report(call, checks);
+    g_autoptr(JsonNode) reply = stead_call_request(call, "GET", "/v1/doctor", NULL, &cause);
+    if (reply != NULL)
+        return report(call, reply);
     if (stead_error_code(cause) == STEAD_ERROR_UNAVAILABLE)
         return run_program(call, error);
     g_propagate_error(error, g_steal_pointer(&cause));

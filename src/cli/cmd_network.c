@@ -8,10 +8,18 @@
 #include "cli/table.h"
 #include "cli/text.h"
 #include "cli/watch.h"
+#include "model/kind.h"
+
+/* Specs leave out what is the default. */
+static char *mode_cell(JsonNode *item)
+{
+    const char *mode = stead_json_text(item, "spec.mode");
+    return g_strdup(mode ? mode : stead_name_of(&stead_network_mode_names, STEAD_NETWORK_NAT));
+}
 
 static const SteadColumn columns[] = {
     {"NAME", "name", STEAD_CELL_TEXT},
-    {"MODE", "spec.mode", STEAD_CELL_TEXT},
+    {"MODE", NULL, STEAD_CELL_FUNCTION, mode_cell},
     {"SUBNET", "spec.subnet", STEAD_CELL_TEXT},
     {"BRIDGE", "bridge", STEAD_CELL_TEXT},
     {"PROJECT", "project", STEAD_CELL_TEXT},
@@ -21,7 +29,7 @@ static const SteadColumn columns[] = {
 
 static const SteadColumn fields[] = {
     {"Name", "name", STEAD_CELL_TEXT},
-    {"Mode", "spec.mode", STEAD_CELL_TEXT},
+    {"Mode", NULL, STEAD_CELL_FUNCTION, mode_cell},
     {"Subnet", "spec.subnet", STEAD_CELL_TEXT},
     {"Domain", "spec.domain", STEAD_CELL_TEXT},
     {"Bridge", "bridge", STEAD_CELL_TEXT},

@@ -7,10 +7,17 @@
 #include "cli/table.h"
 #include "cli/watch.h"
 
+/* Specs leave out what is the default. */
+static char *pool_cell(JsonNode *item)
+{
+    const char *pool = stead_json_text(item, "spec.pool");
+    return g_strdup(pool ? pool : "default");
+}
+
 static const SteadColumn volume_columns[] = {
     {"NAME", "name", STEAD_CELL_TEXT},
     {"SIZE", "spec.size", STEAD_CELL_TEXT},
-    {"POOL", "spec.pool", STEAD_CELL_TEXT},
+    {"POOL", NULL, STEAD_CELL_FUNCTION, pool_cell},
     {"ATTACHED TO", "attached-to", STEAD_CELL_TEXT},
     {"PROJECT", "project", STEAD_CELL_TEXT},
     {"AGE", "created", STEAD_CELL_AGE},
@@ -18,10 +25,14 @@ static const SteadColumn volume_columns[] = {
 };
 
 static const SteadColumn volume_fields[] = {
-    {"Name", "name", STEAD_CELL_TEXT},       {"Size", "spec.size", STEAD_CELL_TEXT},
-    {"Pool", "spec.pool", STEAD_CELL_TEXT},  {"Attached to", "attached-to", STEAD_CELL_TEXT},
-    {"Path", "path", STEAD_CELL_TEXT},       {"Project", "project", STEAD_CELL_TEXT},
-    {"Created", "created", STEAD_CELL_TIME}, {NULL},
+    {"Name", "name", STEAD_CELL_TEXT},
+    {"Size", "spec.size", STEAD_CELL_TEXT},
+    {"Pool", NULL, STEAD_CELL_FUNCTION, pool_cell},
+    {"Attached to", "attached-to", STEAD_CELL_TEXT},
+    {"Path", "path", STEAD_CELL_TEXT},
+    {"Project", "project", STEAD_CELL_TEXT},
+    {"Created", "created", STEAD_CELL_TIME},
+    {NULL},
 };
 
 static const SteadColumn pool_columns[] = {

@@ -129,6 +129,8 @@ void stead_story_job(SteadViewItem *item, JsonNode *job)
 {
     set_state(item, stead_json_text(job, "state"));
     set_progress(item, job);
+    if (g_strcmp0(item->state, "done") == 0)
+        end_job_stage(item);
     const char *error = stead_json_text(job, "error.message");
     if (error != NULL)
         stead_view_set(&item->error, error);

@@ -25,12 +25,10 @@ static void tear_down(Fixture *f, gconstpointer data)
     g_ptr_array_unref(f->keys);
 }
 
-/* The path is the caller's. */
-static char *put(Fixture *f, const char *name, const char *text, gssize length)
+static void put(Fixture *f, const char *name, const char *text, gssize length)
 {
-    char *path = g_build_filename(f->folder, name, NULL);
+    g_autofree char *path = g_build_filename(f->folder, name, NULL);
     g_assert_true(g_file_set_contents(path, text, length, NULL));
-    return path;
 }
 
 static void test_a_key_is_taken_as_it_is(Fixture *f, gconstpointer data)
@@ -41,7 +39,7 @@ static void test_a_key_is_taken_as_it_is(Fixture *f, gconstpointer data)
 
 static void test_a_file_gives_all_its_keys(Fixture *f, gconstpointer data)
 {
-    g_autofree char *path = put(f, "keys.pub", "# mine\nssh-rsa A a\n\n  ssh-rsa B b \r\n", -1);
+    put(f, "keys.pub", "# mine\nssh-rsa A a\n\n  ssh-rsa B b \r\n", -1);
     g_assert_true(stead_local_keys("keys.pub", f->folder, f->keys, NULL));
     g_assert_cmpuint(f->keys->len, ==, 2);
     g_assert_cmpstr(g_ptr_array_index(f->keys, 1), ==, "ssh-rsa B b");
@@ -57,10 +55,10 @@ static void assert_refused(Fixture *f, const char *entry, SteadErrorCode code, c
 
 static void test_files_that_hold_no_key_are_refused(Fixture *f, gconstpointer data)
 {
-    g_autofree char *empty = put(f, "empty.pub", "\n# nothing\n", -1);
-    g_autofree char *binary = put(f, "binary.pub", "\377\376", 2);
+    put(f, "empty.pub", "\n# nothing\n", -1);
+    put(f, "binary.pub", "\377\376", 2);
     g_autofree char *big = g_strnfill(STEAD_MAX_KEY_FILE + 1, 'x');
-    g_autofree char *huge = put(f, "huge.pub", big, -1);
+    put(f, "huge.pub", big, -1);
     assert_refused(f, "empty.pub", STEAD_ERROR_INVALID, "holds no public key");
     assert_refused(f, "binary.pub", STEAD_ERROR_INVALID, "is not UTF-8");
     assert_refused(f, "huge.pub", STEAD_ERROR_INVALID, "is longer than");
@@ -79,9 +77,10 @@ static const char spec_text[] = "name: lab\n"
 
 static void test_a_spec_gets_the_contents(Fixture *f, gconstpointer data)
 {
-    g_autofree char *key = put(f, "key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me\n", -1);
-    g_autofree char *seed = put(f, "seed.yaml", "#cloud-config\n", -1);
-    g_autofree char *path = put(f, "lab.yaml", spec_text, -1);
+    put(f, "key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me\n", -1);
+    put(f, "seed.yaml", "#cloud-config\n", -1);
+    g_autofree char *path = g_build_filename(f->folder, "lab.yaml", NULL);
+    put(f, "lab.yaml", spec_text, -1);
     g_autoptr(GError) error = NULL;
     g_autoptr(SteadSpec) spec = stead_local_spec(path, &error);
     g_assert_no_error(error);
@@ -93,8 +92,9 @@ static void test_a_spec_gets_the_contents(Fixture *f, gconstpointer data)
 
 static void test_errors_name_the_place_in_the_spec(Fixture *f, gconstpointer data)
 {
-    g_autofree char *key = put(f, "key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me\n", -1);
-    g_autofree char *path = put(f, "lab.yaml", spec_text, -1);
+    put(f, "key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me\n", -1);
+    g_autofree char *path = g_build_filename(f->folder, "lab.yaml", NULL);
+    put(f, "lab.yaml", spec_text, -1);
     g_autofree char *place = g_strconcat(path, ":7:21: ", NULL);
     g_autoptr(GError) error = NULL;
     g_assert_null(stead_local_spec(path, &error));
