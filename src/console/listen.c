@@ -236,7 +236,7 @@ static int listen_on(const char *path, GError **error)
                         "%s is too long for a socket", path);
         return -1;
     }
-    strcpy(address.sun_path, path);
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     if (!make_way(path, error))
         return -1;
     stead_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
