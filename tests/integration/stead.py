@@ -10,6 +10,7 @@ Everything is found by the root: by its tag in libvirt's names, by STEAD_ROOT in
 environment, by its path. Processes are ended by pid, and only those that are of the root.
 """
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -19,6 +20,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -262,6 +264,13 @@ class Daemon:
         except OSError:
             return ""
 
+    def records(self, bucket):
+        """Key → record, as the daemon has written them."""
+        uri = f"file:{self.root}/lib/stead.db?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as store:
+            rows = store.execute("SELECT key, json FROM record WHERE bucket = ?", (bucket,))
+            return {key: json.loads(text) for key, text in rows}
+
     def resident(self):
         """Its resident memory in bytes."""
         pages = pathlib.Path(f"/proc/{self.pid}/statm").read_text().split()[1]
@@ -312,6 +321,7 @@ class Host:
         self.tag = "-" + hashlib.sha256(self.root.encode()).hexdigest()[:6]
         self.prefix = f"stead{self.tag}"
         self.bridges_seen = set()
+        self.ports_seen = set()  # published ones: forwarders keep nothing of their environment
 
     # libvirt
 
@@ -379,20 +389,30 @@ class Host:
         return sorted(found)
 
     def forwarders(self):
-        """pids of the root's port forwarders."""
-        return [pid for pid, argv in self.processes() if os.path.basename(argv[0]) == "socat"]
+        """pids of the root's port forwarders: of those on record, and of any that was once."""
+        for record in self._path("run/instances").glob("*/ports/*"):
+            match = re.search(r"-LISTEN:(\d+),", record.read_text(errors="replace"))
+            if match:
+                self.ports_seen.add(int(match[1]))
+        found = []
+        for pid, command in _processes():
+            match = re.search(r"-LISTEN:(\d+),", command)
+            if match and int(match[1]) in self.ports_seen and "socat" in command:
+                found.append(pid)
+        return found
 
     def processes(self):
         """(pid, argv) of every process that has this STEAD_ROOT, this process excepted; and of
-        the root's guests. Zombies do not count."""
+        the root's guests and forwarders. Zombies do not count."""
+        forwarders = self.forwarders()
         mark = f"STEAD_ROOT={self.root}\0".encode()
         found = []
         for pid, command in _processes():
             try:
                 environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes() + b"\0"
             except OSError:
-                continue
-            ours = environment.startswith(mark) or b"\0" + mark in environment
+                environment = b""
+            ours = environment.startswith(mark) or b"\0" + mark in environment or pid in forwarders
             if pid != os.getpid() and (ours or f"guest={self.prefix}-" in command):
                 found.append((pid, command.rstrip("\0").split("\0")))
         return found
