@@ -5,6 +5,9 @@
  * The main loop owns the queue, the locks and every job's public state. A body's thread shares
  * with it only what stands under `mutex`: stage and fraction (written by the body, read for
  * display), the result, and `ended` with its condition, on which other bodies wait.
+ *
+ * A body that waits for another job gives its slot back meanwhile. Otherwise as many bodies as
+ * there are slots could all wait for a job that waits for a slot.
  */
 #include "engine/job.h"
 
@@ -15,14 +18,27 @@
 static const char *const state_names[] = {"queued", "running", "done", "failed", "cancelled"};
 G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == STEAD_N_JOB_STATES);
 
+/* What a running job counts as; each sort has its limit. */
+typedef enum {
+    SORT_WORK,
+    SORT_COMPOSITE,
+    SORT_QUESTION,
+    SORT_LOCKED_QUESTION, /* bounded by its lock, so that no flood of questions keeps it waiting */
+    N_SORTS
+} Sort;
+
+static const guint limits[] = {STEAD_JOBS_MAX_RUNNING, STEAD_JOBS_MAX_COMPOSITE,
+                               STEAD_JOBS_MAX_QUESTIONS, G_MAXUINT};
+G_STATIC_ASSERT(G_N_ELEMENTS(limits) == N_SORTS);
+
 struct _SteadJobs {
     SteadEvents *events;
     GThreadPool *pool;
-    GQueue queued;      /* SteadJob, a reference each */
-    GQueue running;     /* likewise */
-    GQueue finished;    /* likewise, newest first */
-    GHashTable *locked; /* lock → the running job that holds it */
-    guint slots;        /* running jobs that are not composite */
+    GQueue queued;          /* SteadJob, a reference each */
+    GQueue running;         /* likewise */
+    GQueue finished;        /* likewise, newest first */
+    GHashTable *locked;     /* lock → the running job that holds it */
+    guint working[N_SORTS]; /* running jobs that do not wait for another */
     guint dispatch_source;
     gboolean closing;
 };
@@ -112,6 +128,24 @@ static void emit(SteadJob *job, const char *type, gboolean lasting)
         stead_events_emit_passing(job->jobs->events, type, job->subject, data);
 }
 
+static void drop_result(SteadJob *job)
+{
+    g_mutex_lock(&job->mutex);
+    g_clear_pointer(&job->result, json_node_unref);
+    g_mutex_unlock(&job->mutex);
+}
+
+/* Keeps a job that has ended, within the bounds on their number and on that of their results. */
+static void remember(SteadJobs *jobs, SteadJob *job)
+{
+    g_queue_push_head(&jobs->finished, stead_job_ref(job));
+    SteadJob *old = g_queue_peek_nth(&jobs->finished, STEAD_JOBS_MAX_RESULTS);
+    if (old)
+        drop_result(old);
+    if (jobs->finished.length > STEAD_JOBS_MAX_FINISHED)
+        stead_job_unref(g_queue_pop_tail(&jobs->finished));
+}
+
 /* Makes the end visible: to waiting bodies, to subscribers, to the list of finished jobs. */
 static void finish(SteadJob *job, SteadJobState state, GError *error)
 {
@@ -131,18 +165,17 @@ static void finish(SteadJob *job, SteadJobState state, GError *error)
     emit(job, "job.finished", TRUE);
     if (job->notify)
         job->notify(job, job->notify_data);
-    if (!job->quiet) {
-        g_queue_push_head(&jobs->finished, job);
-        job = jobs->finished.length > STEAD_JOBS_MAX_FINISHED ? g_queue_pop_tail(&jobs->finished)
-                                                              : NULL;
-    }
+    if (!job->quiet)
+        remember(jobs, job);
     stead_job_unref(job);
     dispatch_soon(jobs);
 }
 
-static gboolean takes_slot(const SteadJob *job)
+static Sort sort_of(const SteadJob *job)
 {
-    return !job->composite && !job->quiet;
+    if (job->quiet)
+        return job->lock ? SORT_LOCKED_QUESTION : SORT_QUESTION;
+    return job->composite ? SORT_COMPOSITE : SORT_WORK;
 }
 
 typedef struct {
@@ -156,8 +189,7 @@ static gboolean on_body_ended(gpointer data)
     SteadJob *job = ending->job;
     SteadJobs *jobs = job->jobs;
     g_queue_remove(&jobs->running, job);
-    if (takes_slot(job))
-        jobs->slots--;
+    jobs->working[sort_of(job)]--;
     if (job->lock)
         g_hash_table_remove(jobs->locked, job->lock);
     SteadJobState state = STEAD_JOB_DONE;
@@ -169,9 +201,11 @@ static gboolean on_body_ended(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void invoke_on_main(GSourceFunc func, gpointer data)
+/* Not g_main_context_invoke(): that calls func in this very thread whenever the main loop is
+ * between two iterations, as it is while the daemon ends. */
+void stead_call_on_main(GSourceFunc func, gpointer data)
 {
-    g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, func, data, NULL);
+    g_idle_add_full(G_PRIORITY_DEFAULT, func, data, NULL);
 }
 
 static void run_body(gpointer data, gpointer unused)
@@ -182,7 +216,7 @@ static void run_body(gpointer data, gpointer unused)
     if (!job->func(job, job->data, &ending->error) && ending->error == NULL)
         ending->error =
             stead_error_new(STEAD_ERROR_INTERNAL, NULL, "%s failed without a reason", job->type);
-    invoke_on_main(on_body_ended, ending);
+    stead_call_on_main(on_body_ended, ending);
 }
 
 static void start(SteadJob *job)
@@ -190,8 +224,7 @@ static void start(SteadJob *job)
     SteadJobs *jobs = job->jobs;
     job->state = STEAD_JOB_RUNNING;
     g_queue_push_tail(&jobs->running, job);
-    if (takes_slot(job))
-        jobs->slots++;
+    jobs->working[sort_of(job)]++;
     if (job->lock)
         g_hash_table_insert(jobs->locked, job->lock, job);
     emit(job, "job.started", TRUE);
@@ -209,7 +242,7 @@ static gboolean dispatch(gpointer data)
         next = link->next;
         gboolean locked = job->lock && (g_hash_table_contains(jobs->locked, job->lock) ||
                                         g_hash_table_contains(waited_for, job->lock));
-        if (locked || (takes_slot(job) && jobs->slots >= STEAD_JOBS_MAX_RUNNING)) {
+        if (locked || jobs->working[sort_of(job)] >= limits[sort_of(job)]) {
             if (job->lock)
                 g_hash_table_add(waited_for, job->lock);
             continue;
@@ -345,6 +378,21 @@ SteadJob *stead_jobs_active_with_lock(SteadJobs *jobs, const char *lock)
     return find_active(jobs, has_lock, lock, NULL);
 }
 
+static void cancel_with_lock(GQueue *queue, const char *lock)
+{
+    for (GList *link = queue->head, *next; link; link = next) {
+        next = link->next;
+        if (has_lock(link->data, lock, NULL))
+            stead_job_cancel(link->data);
+    }
+}
+
+void stead_jobs_cancel_with_lock(SteadJobs *jobs, const char *lock)
+{
+    cancel_with_lock(&jobs->queued, lock);
+    cancel_with_lock(&jobs->running, lock);
+}
+
 void stead_jobs_each(SteadJobs *jobs, gboolean active_only, void (*func)(SteadJob *, gpointer),
                      gpointer data)
 {
@@ -456,7 +504,7 @@ void stead_job_progress(const char *stage, double fraction, gpointer data)
     job->progress_due = TRUE;
     g_mutex_unlock(&job->mutex);
     if (!was_due)
-        invoke_on_main(on_progress, stead_job_ref(job));
+        stead_call_on_main(on_progress, stead_job_ref(job));
 }
 
 typedef struct {
@@ -485,7 +533,7 @@ gboolean stead_job_sync(SteadJob *job, SteadSyncFunc func, gpointer data, GError
     Sync sync = {.func = func, .data = data, .error = error};
     g_mutex_init(&sync.mutex);
     g_cond_init(&sync.cond);
-    invoke_on_main(on_sync, &sync);
+    stead_call_on_main(on_sync, &sync);
     g_mutex_lock(&sync.mutex);
     while (!sync.done)
         g_cond_wait(&sync.cond, &sync.mutex);
@@ -504,7 +552,23 @@ static gboolean cancel_on_main(gpointer data)
 
 static void on_waiter_cancelled(GCancellable *cancellable, gpointer data)
 {
-    invoke_on_main(cancel_on_main, stead_job_ref(data));
+    stead_call_on_main(cancel_on_main, stead_job_ref(data));
+}
+
+static gboolean lend_slot(gpointer data)
+{
+    SteadJob *job = data;
+    job->jobs->working[sort_of(job)]--;
+    dispatch_soon(job->jobs);
+    return G_SOURCE_REMOVE;
+}
+
+/* The limit may be exceeded for a moment; what was begun is not made to wait again. */
+static gboolean take_slot_back(gpointer data)
+{
+    SteadJob *job = data;
+    job->jobs->working[sort_of(job)]++;
+    return G_SOURCE_REMOVE;
 }
 
 gboolean stead_job_wait(SteadJob *job, SteadJob *other, gboolean own, GError **error)
@@ -512,10 +576,15 @@ gboolean stead_job_wait(SteadJob *job, SteadJob *other, gboolean own, GError **e
     gulong handler =
         own ? g_cancellable_connect(job->cancellable, G_CALLBACK(on_waiter_cancelled), other, NULL)
             : 0;
+    gboolean lends = sort_of(job) == SORT_WORK;
+    if (lends)
+        stead_call_on_main(lend_slot, job);
     g_mutex_lock(&other->mutex);
     while (!other->ended)
         g_cond_wait(&other->cond, &other->mutex);
     g_mutex_unlock(&other->mutex);
+    if (lends)
+        stead_call_on_main(take_slot_back, job);
     g_cancellable_disconnect(job->cancellable, handler);
     if (other->error == NULL)
         return TRUE;

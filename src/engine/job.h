@@ -20,8 +20,12 @@
 
 /* At most this many bodies work at a time; further jobs wait their turn. */
 #define STEAD_JOBS_MAX_RUNNING 16
-/* Finished jobs that are remembered. */
+/* So many composite ones, and so many questions. */
+#define STEAD_JOBS_MAX_COMPOSITE 16
+#define STEAD_JOBS_MAX_QUESTIONS 64
+/* Finished jobs that are remembered, and for how many of them their results are. */
 #define STEAD_JOBS_MAX_FINISHED 256
+#define STEAD_JOBS_MAX_RESULTS 16
 /* Jobs that may wait; one more is refused (EXHAUSTED). */
 #define STEAD_JOBS_MAX_QUEUED 4096
 
@@ -44,8 +48,8 @@ typedef struct {
     const char *type;    /* "instance.create" */
     const char *subject; /* name of what it works on */
     const char *lock;    /* NULL: none */
-    gboolean composite;  /* only submits other jobs and waits for them: takes no running slot */
-    gboolean quiet;      /* a question: no slot, no events, not remembered once it has ended */
+    gboolean composite;  /* only submits other jobs, none of them composite, and waits for them */
+    gboolean quiet;      /* a question: no events, not remembered once it has ended */
     SteadJobFunc func;
     gpointer data;
     GDestroyNotify free_data; /* called on the main loop after the job has finished */
@@ -64,6 +68,8 @@ SteadJob *stead_jobs_find(SteadJobs *jobs, const char *id, GError **error);
 /* The latest unfinished job with this lock, or this type and subject; NULL when there is none. */
 SteadJob *stead_jobs_find_active(SteadJobs *jobs, const char *type, const char *subject);
 SteadJob *stead_jobs_active_with_lock(SteadJobs *jobs, const char *lock);
+/* Cancels all unfinished jobs with this lock. */
+void stead_jobs_cancel_with_lock(SteadJobs *jobs, const char *lock);
 /* Newest first. */
 void stead_jobs_each(SteadJobs *jobs, gboolean active_only, void (*func)(SteadJob *, gpointer),
                      gpointer data);
@@ -91,10 +97,12 @@ GCancellable *stead_job_cancellable(SteadJob *job);
 /* (body) How far it is; a SteadProgressFunc with the job as its data. Told at most ten times a
  * second. */
 void stead_job_progress(const char *stage, double fraction, gpointer job);
+/* (any thread) Has func(data) called on the main loop, soon, and never in this thread. */
+void stead_call_on_main(GSourceFunc func, gpointer data);
 /* (body) Runs func(data) on the main loop and returns what it returned. */
 typedef gboolean (*SteadSyncFunc)(gpointer data, GError **error);
 gboolean stead_job_sync(SteadJob *job, SteadSyncFunc func, gpointer data, GError **error);
-/* (body) Waits until `other` has ended; FALSE with its error when it failed. When the waiting
+/* (body) Waits until `other` (of which the caller holds a reference) has ended; FALSE with its error when it failed. When the waiting
  * job is cancelled and `own` is TRUE, `other` is cancelled, too. */
 gboolean stead_job_wait(SteadJob *job, SteadJob *other, gboolean own, GError **error);
 /* (body) What the job's JSON shows as its result; taken over. */

@@ -20,6 +20,7 @@ typedef struct {
     char *address;
     gboolean agent, cloud_init;
     guint port;
+    gint64 run;     /* in which run it was asked: SteadLive's run_started */
     gboolean holds; /* the answer */
     GStrv addresses;
 } Probe;
@@ -58,7 +59,7 @@ static gboolean on_probed(gpointer data)
     SteadInstance *instance = stead_table_get(engine->instances, probe->id);
     if (live)
         live->probing = FALSE;
-    if (live && instance && probe->holds && live->rule == NULL && live->run_started &&
+    if (live && instance && probe->holds && live->rule == NULL && live->run_started == probe->run &&
         instance->state == STEAD_STATE_RUNNING && !instance->ready) {
         instance->ready = TRUE;
         if (probe->addresses && probe->addresses[0]) {
@@ -88,7 +89,7 @@ static void run_probe(gpointer data, gpointer unused)
         (probe->port == 0 || (probe->address && port_accepts(probe->address, probe->port)));
     if (probe->holds)
         probe->addresses = stead_runtime_addresses(probe->runtime, probe->id, NULL);
-    g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, on_probed, probe, NULL);
+    stead_call_on_main(on_probed, probe);
 }
 
 static const char *known_address(const SteadInstance *instance)
@@ -117,6 +118,7 @@ static gboolean ask(gpointer data)
     probe->engine = engine;
     probe->runtime = stead_engine_runtime(engine, instance->kind);
     probe->id = g_strdup(live->id);
+    probe->run = live->run_started;
     probe->address = g_strdup(known_address(instance));
     probe->agent = ready->agent;
     probe->cloud_init = ready->cloud_init;

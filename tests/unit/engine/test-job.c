@@ -176,6 +176,134 @@ static void test_no_more_than_the_slots_run(Fixture *f, gconstpointer unused)
     run_until_ended(all->pdata[all->len - 1]);
 }
 
+static gboolean submit_sibling(gpointer data, GError **error)
+{
+    Note *note = data;
+    SteadJob **sibling = (SteadJob **)(gsize)note->text;
+    *sibling = submit(note->f, "sibling", NULL, noting_body);
+    return TRUE;
+}
+
+static gboolean waiting_body(SteadJob *job, gpointer data, GError **error)
+{
+    g_autoptr(SteadJob) sibling = NULL;
+    Note note = {data, (const char *)&sibling};
+    return stead_job_sync(job, submit_sibling, &note, error) &&
+           stead_job_wait(job, sibling, FALSE, error);
+}
+
+static void test_a_waiting_body_gives_its_slot_back(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)stead_job_unref);
+    for (guint i = 0; i < 2 * STEAD_JOBS_MAX_RUNNING; i++)
+        g_ptr_array_add(all, submit(f, "waiter", NULL, waiting_body));
+    for (guint i = 0; i < all->len; i++) {
+        run_until_ended(all->pdata[i]);
+        g_assert_cmpint((int)stead_job_state(all->pdata[i]), ==, STEAD_JOB_DONE);
+    }
+}
+
+static void count_running(SteadJob *job, gpointer data)
+{
+    *(guint *)data += stead_job_state(job) == STEAD_JOB_RUNNING;
+}
+
+static void test_questions_are_limited(Fixture *f, gconstpointer unused)
+{
+    SteadJobOptions options = {.type = "question", .quiet = TRUE, .func = gate_body, .data = f};
+    for (guint i = 0; i < STEAD_JOBS_MAX_QUESTIONS + 5; i++)
+        g_assert_nonnull(stead_jobs_submit(f->jobs, &options, NULL));
+    while (g_main_context_iteration(NULL, FALSE))
+        continue;
+    guint running = 0;
+    stead_jobs_each(f->jobs, TRUE, count_running, &running);
+    g_assert_cmpuint(running, ==, STEAD_JOBS_MAX_QUESTIONS);
+    options.lock = "host"; /* is not kept waiting by them */
+    SteadJob *locked = stead_jobs_submit(f->jobs, &options, NULL);
+    while (g_main_context_iteration(NULL, FALSE))
+        continue;
+    g_assert_cmpint((int)stead_job_state(locked), ==, STEAD_JOB_RUNNING);
+}
+
+static void test_too_many_jobs_are_refused(Fixture *f, gconstpointer unused)
+{
+    for (guint i = 0; i < STEAD_JOBS_MAX_QUEUED; i++)
+        stead_job_unref(submit(f, "many", NULL, gate_body));
+    g_autoptr(GError) error = NULL;
+    SteadJobOptions options = {.type = "test", .func = gate_body, .data = f};
+    g_assert_null(stead_jobs_submit(f->jobs, &options, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_EXHAUSTED);
+}
+
+static void test_all_jobs_of_a_lock_are_cancelled(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(SteadJob) running = submit(f, "a", "lock", gate_body);
+    g_autoptr(SteadJob) queued = submit(f, "b", "lock", gate_body);
+    g_autoptr(SteadJob) other = submit(f, "c", "another", gate_body);
+    while (stead_job_state(running) == STEAD_JOB_QUEUED)
+        g_main_context_iteration(NULL, TRUE);
+    stead_jobs_cancel_with_lock(f->jobs, "lock");
+    open_gate(f);
+    run_until_ended(running);
+    run_until_ended(other);
+    g_assert_cmpint((int)stead_job_state(running), ==, STEAD_JOB_CANCELLED);
+    g_assert_cmpint((int)stead_job_state(queued), ==, STEAD_JOB_CANCELLED);
+    g_assert_cmpint((int)stead_job_state(other), ==, STEAD_JOB_DONE);
+}
+
+static gboolean note_thread(gpointer data, GError **error)
+{
+    *(GThread **)data = g_thread_self();
+    return TRUE;
+}
+
+static gboolean thread_body(SteadJob *job, gpointer data, GError **error)
+{
+    return stead_job_sync(job, note_thread, data, error);
+}
+
+/* Nobody runs the main loop when the body hops: it has to wait, not to go on by itself. */
+static void test_a_hop_never_stays_in_its_thread(Fixture *f, gconstpointer unused)
+{
+    GThread *thread = NULL;
+    SteadJobOptions options = {.type = "test", .func = thread_body, .data = &thread};
+    g_autoptr(SteadJob) job = stead_job_ref(stead_jobs_submit(f->jobs, &options, NULL));
+    while (stead_job_state(job) == STEAD_JOB_QUEUED)
+        g_main_context_iteration(NULL, FALSE);
+    while (!g_main_context_pending(NULL))
+        g_thread_yield();
+    g_assert_null(thread);
+    run_until_ended(job);
+    g_assert_true(thread == g_thread_self());
+}
+
+static gboolean answer_body(SteadJob *job, gpointer data, GError **error);
+
+static void test_old_results_are_forgotten(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(SteadJob) first = submit(f, "a", NULL, answer_body);
+    run_until_ended(first);
+    g_assert_nonnull(stead_job_result(first));
+    for (guint i = 0; i < STEAD_JOBS_MAX_RESULTS; i++) {
+        g_autoptr(SteadJob) later = submit(f, "b", NULL, answer_body);
+        run_until_ended(later);
+    }
+    g_assert_null(stead_job_result(first));
+    g_assert_true(stead_jobs_find(f->jobs, stead_job_id(first), NULL) == first);
+}
+
+static void test_no_job_begins_while_closing(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(SteadJob) queued = submit(f, "a", NULL, gate_body);
+    open_gate(f);
+    g_assert_true(stead_jobs_shutdown(f->jobs, 5000));
+    g_assert_cmpint((int)stead_job_state(queued), ==, STEAD_JOB_CANCELLED);
+    g_autoptr(GError) error = NULL;
+    SteadJobOptions options = {.type = "test", .func = gate_body, .data = f};
+    g_assert_null(stead_jobs_submit(f->jobs, &options, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE);
+}
+
 static gboolean answer_body(SteadJob *job, gpointer data, GError **error)
 {
     stead_job_set_result(job, json_from_string("{\"secret\":1}", NULL));
@@ -220,5 +348,12 @@ int main(int argc, char **argv)
     ADD("a-parent-gets-its-childs-error", test_a_parent_gets_its_childs_error);
     ADD("no-more-than-the-slots-run", test_no_more_than_the_slots_run);
     ADD("results-are-not-told-in-events", test_results_are_not_told_in_events);
+    ADD("a-waiting-body-gives-its-slot-back", test_a_waiting_body_gives_its_slot_back);
+    ADD("questions-are-limited", test_questions_are_limited);
+    ADD("too-many-jobs-are-refused", test_too_many_jobs_are_refused);
+    ADD("all-jobs-of-a-lock-are-cancelled", test_all_jobs_of_a_lock_are_cancelled);
+    ADD("a-hop-never-stays-in-its-thread", test_a_hop_never_stays_in_its_thread);
+    ADD("old-results-are-forgotten", test_old_results_are_forgotten);
+    ADD("no-job-begins-while-closing", test_no_job_begins_while_closing);
     return g_test_run();
 }
