@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/error.h"
+#include "cli/client.h"
 #include "cli/json.h"
 
 #define STATE_REMOVED "removed" /* a state of the line only: the record is gone */
@@ -134,6 +136,26 @@ void stead_story_job(SteadViewItem *item, JsonNode *job)
     const char *error = stead_json_text(job, "error.message");
     if (error != NULL)
         stead_view_set(&item->error, error);
+}
+
+gboolean stead_story_job_has_ended(JsonNode *job)
+{
+    const char *state = stead_json_text(job, "state");
+    return state != NULL && strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
+}
+
+GError *stead_story_job_error(JsonNode *job)
+{
+    JsonNode *error = stead_json_member(job, "error");
+    const char *state = stead_json_text(job, "state");
+    if (error != NULL && JSON_NODE_HOLDS_OBJECT(error)) {
+        g_autofree char *text = json_to_string(error, FALSE);
+        return stead_client_error_from_reply(500, text, strlen(text));
+    }
+    if (g_strcmp0(state, "done") == 0)
+        return NULL;
+    return stead_error_new(STEAD_ERROR_CANCELLED, NULL, "the job was %s",
+                           state ? state : "ended in a way unknown");
 }
 
 /* --- what is waited for --- */

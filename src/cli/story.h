@@ -31,6 +31,11 @@ void stead_story_record(SteadViewItem *item, JsonNode *instance);
 /* The job whose line it is (item->is_job), as the API shows it. */
 void stead_story_job(SteadViewItem *item, JsonNode *job);
 
+/* Whether the API's job has ended, and the error that it ended with (NULL: it is done). The error
+ * is owned by the caller. */
+gboolean stead_story_job_has_ended(JsonNode *job);
+GError *stead_story_job_error(JsonNode *job);
+
 gboolean stead_story_holds(const SteadViewItem *item, SteadUntil until);
 
 /* Whether waiting any longer is hopeless: it has failed, was removed, or has stopped where it

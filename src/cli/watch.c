@@ -18,15 +18,10 @@
 #include "cli/console_rule.h"
 #include "cli/events.h"
 #include "cli/json.h"
+#include "cli/last_words.h"
 #include "cli/screen.h"
-#include "cli/text.h"
 
 #define TICK_MS 200
-/* Lines of the console that are shown of an instance that failed. */
-#define LAST_LINES "5"
-#define MAX_LAST_BYTES (8 * 1024)
-/* After Ctrl-C, commands are suggested for so many instances. */
-#define MAX_ADVICE 3
 
 typedef struct {
     char *id;
@@ -205,29 +200,10 @@ static gboolean sync_instances(SteadWatch *watch, GError **error)
     return list != NULL && take_list(watch, list, error);
 }
 
-static GError *error_of_job(JsonNode *job)
-{
-    JsonNode *node = stead_json_member(job, "error");
-    const char *state = stead_json_text(job, "state");
-    if (node != NULL && JSON_NODE_HOLDS_OBJECT(node)) {
-        g_autofree char *text = json_to_string(node, FALSE);
-        return stead_client_error_from_reply(500, text, strlen(text));
-    }
-    if (g_strcmp0(state, "done") == 0)
-        return NULL;
-    return stead_error_new(STEAD_ERROR_CANCELLED, NULL, "the job was %s", state);
-}
-
-static gboolean job_has_ended(JsonNode *job)
-{
-    const char *state = stead_json_text(job, "state");
-    return state != NULL && strcmp(state, "queued") != 0 && strcmp(state, "running") != 0;
-}
-
 /* After the jobs, every instance that is waited for must be there. */
 static void job_ended(SteadWatch *watch, Job *job, JsonNode *node)
 {
-    GError *error = error_of_job(node);
+    GError *error = stead_story_job_error(node);
     job->runs = FALSE;
     watch->running--;
     if (error != NULL) {
@@ -242,7 +218,7 @@ static void job_ended(SteadWatch *watch, Job *job, JsonNode *node)
 
 static void take_job(SteadWatch *watch, Job *job, JsonNode *node)
 {
-    gboolean ended = job_has_ended(node);
+    gboolean ended = stead_story_job_has_ended(node);
     if (job->item != NULL) {
         stead_story_job(job->item, node);
         job->item->ended = ended ? g_get_monotonic_time() : 0;
@@ -397,55 +373,16 @@ static void run_loop(SteadWatch *watch, guint64 timeout_ms)
     g_clear_handle_id(&timeout, g_source_remove);
 }
 
-/* --- last words --- */
-
 static void advise(const SteadWatch *watch)
 {
-    fputs("\nInterrupted. What was begun goes on; to look at it:\n", stderr);
-    guint shown = 0;
-    for (guint i = 0; i < watch->view->items->len && shown < MAX_ADVICE; i++) {
-        const SteadViewItem *item = g_ptr_array_index(watch->view->items, i);
-        if (item->is_job)
-            continue;
-        fprintf(stderr, "  stead wait %s --for ready\n  stead logs -f %s\n", item->name,
-                item->name);
-        shown++;
-    }
-    for (guint i = 0; i < watch->jobs->len && i < MAX_ADVICE; i++) {
+    g_autoptr(GPtrArray) running = g_ptr_array_new();
+    for (guint i = 0; i < watch->jobs->len; i++) {
         const Job *job = g_ptr_array_index(watch->jobs, i);
         if (job->runs)
-            fprintf(stderr, "  stead job show %s\n  stead job cancel %s\n", job->id, job->id);
+            g_ptr_array_add(running, job->id);
     }
-}
-
-/* The end of the console of an instance that failed, where a person may find the reason. */
-static void show_console(SteadWatch *watch, const SteadViewItem *item)
-{
-    g_autofree char *base = stead_client_path("instances", item->name, "logs", NULL);
-    g_autofree char *path = g_strconcat(base, "?boot=1&tail=" LAST_LINES, NULL);
-    g_autoptr(GInputStream) input = stead_client_stream(watch->client, path, NULL);
-    char buffer[MAX_LAST_BYTES + 1];
-    gsize length = 0;
-    if (input == NULL ||
-        !g_input_stream_read_all(input, buffer, MAX_LAST_BYTES, &length, NULL, NULL))
-        return;
-    buffer[length] = '\0';
-    g_autofree char *text = g_strstrip(stead_clean_lines(buffer));
-    if (*text == '\0')
-        return;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    fprintf(stderr, "The last lines of %s's console:\n", item->name);
-    for (char **line = lines; *line != NULL; line++)
-        fprintf(stderr, "  | %s\n", *line);
-}
-
-static void show_failures(SteadWatch *watch)
-{
-    for (guint i = 0; i < watch->view->items->len; i++) {
-        const SteadViewItem *item = g_ptr_array_index(watch->view->items, i);
-        if (!item->is_job && stead_story_is(item, STEAD_STATE_FAILED))
-            show_console(watch, item);
-    }
+    g_ptr_array_add(running, NULL);
+    stead_last_words_advice(watch->view, (const char *const *)running->pdata);
 }
 
 /* --- the interface --- */
@@ -535,7 +472,7 @@ int stead_watch_run(SteadWatch *watch, SteadUntil until, guint64 timeout_ms, GEr
     }
     if (watch->error == NULL)
         return 0;
-    show_failures(watch);
+    stead_last_words_failures(watch->view, watch->client);
     g_propagate_error(error, g_steal_pointer(&watch->error));
     return 1;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/story.h"
 
+#include "base/error.h"
+
 typedef struct {
     SteadView *view;
     SteadViewItem *item;
@@ -102,6 +104,23 @@ static void test_the_clock_stops_at_the_end(Fixture *f, gconstpointer data)
     g_assert_cmpint(f->item->ended, ==, 0);
 }
 
+static void assert_job(const char *json, gboolean ended, int code)
+{
+    g_autoptr(JsonNode) job = json_from_string(json, NULL);
+    g_assert_cmpint(stead_story_job_has_ended(job), ==, ended);
+    g_autoptr(GError) error = ended ? stead_story_job_error(job) : NULL;
+    g_assert_cmpint(error ? error->code : -1, ==, code);
+}
+
+static void test_jobs_end_in_three_ways(Fixture *f, gconstpointer data)
+{
+    assert_job("{'state':'running'}", FALSE, -1);
+    assert_job("{}", FALSE, -1);
+    assert_job("{'state':'done'}", TRUE, -1);
+    assert_job("{'state':'cancelled'}", TRUE, STEAD_ERROR_CANCELLED);
+    assert_job("{'state':'failed','error':{'code':'busy','message':'m'}}", TRUE, STEAD_ERROR_BUSY);
+}
+
 #define ADD(name, func) g_test_add("/story/" name, Fixture, NULL, set_up, func, tear_down)
 
 int main(int argc, char **argv)
@@ -112,6 +131,7 @@ int main(int argc, char **argv)
     ADD("failure-and-removal-end-every-hope", test_failure_and_removal_end_every_hope);
     ADD("a-jobs-stage-ends-with-it", test_a_jobs_stage_ends_with_it);
     ADD("events-may-lack-their-data", test_events_may_lack_their_data);
+    ADD("jobs-end-in-three-ways", test_jobs_end_in_three_ways);
     ADD("the-clock-stops-at-the-end", test_the_clock_stops_at_the_end);
     return g_test_run();
 }
