@@ -10,7 +10,16 @@ static SteadSpec *read_spec(SteadRequest *request, GError **error)
     if (!stead_body_only(request, error, "spec", NULL) ||
         !(member = stead_body_member(request, "spec", error)))
         return NULL;
-    return stead_spec_from_json(member, error);
+    g_autoptr(SteadSpec) spec = stead_spec_from_json(member, error);
+    for (guint i = 0; spec && i < spec->instances->len; i++) {
+        if (!stead_instance_spec_names_files(spec->instances->pdata[i]))
+            continue;
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL,
+                        "instance '%s' names files, which the client must read: send their contents",
+                        (const char *)spec->instance_names->pdata[i]);
+        return NULL;
+    }
+    return g_steal_pointer(&spec);
 }
 
 STEAD_HANDLER(plan)
