@@ -129,11 +129,17 @@ static void add_text(JsonObject *object, const char *name, const char *value)
         json_object_set_string_member(object, name, value);
 }
 
+/* Those that were seen; before any was, those that are reserved for it. */
 static JsonArray *addresses_to_json(const SteadInstance *instance)
 {
     JsonArray *array = json_array_new();
     for (guint i = 0; instance->addresses && instance->addresses[i]; i++)
         json_array_add_string_element(array, instance->addresses[i]);
+    for (guint i = 0; json_array_get_length(array) == 0 && i < instance->nics->len; i++) {
+        const SteadNicRecord *nic = instance->nics->pdata[i];
+        if (nic->address && *nic->address)
+            json_array_add_string_element(array, nic->address);
+    }
     return array;
 }
 

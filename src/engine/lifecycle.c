@@ -91,6 +91,8 @@ static gboolean finish_start(gpointer data, GError **error)
     if (instance->state == STEAD_STATE_STARTING &&
         !stead_engine_set_state(start->engine, instance, STEAD_STATE_RUNNING, NULL, error))
         return FALSE;
+    /* With a rule that asks for nothing it is ready at once. */
+    stead_engine_await_ready(start->engine, stead_engine_live(start->engine, start->id));
     return TRUE;
 }
 

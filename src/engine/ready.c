@@ -102,17 +102,15 @@ static const char *known_address(const SteadInstance *instance)
     return instance->addresses ? instance->addresses[0] : NULL;
 }
 
-static gboolean ask(gpointer data)
+/* Begins a probe, unless one is under way or it is too early; FALSE when none is needed. */
+static gboolean ask(SteadLive *live)
 {
-    SteadLive *live = data;
     SteadEngine *engine = live->engine;
     SteadInstance *instance = stead_table_get(engine->instances, live->id);
-    if (instance == NULL || instance->ready) {
-        live->ready_timer = 0;
-        return G_SOURCE_REMOVE;
-    }
+    if (instance == NULL || instance->ready)
+        return FALSE;
     if (live->probing || live->rule != NULL || instance->state != STEAD_STATE_RUNNING)
-        return G_SOURCE_CONTINUE;
+        return TRUE;
     const SteadReadySpec *ready = &instance->spec->ready;
     Probe *probe = g_new0(Probe, 1);
     probe->engine = engine;
@@ -127,11 +125,20 @@ static gboolean ask(gpointer data)
     if (engine->probes == NULL)
         engine->probes = g_thread_pool_new(run_probe, NULL, 4, FALSE, NULL);
     g_thread_pool_push(engine->probes, probe, NULL);
-    return G_SOURCE_CONTINUE;
+    return TRUE;
+}
+
+static gboolean on_timer(gpointer data)
+{
+    SteadLive *live = data;
+    if (ask(live))
+        return G_SOURCE_CONTINUE;
+    live->ready_timer = 0;
+    return G_SOURCE_REMOVE;
 }
 
 void stead_engine_await_ready(SteadEngine *engine, SteadLive *live)
 {
-    if (live->ready_timer == 0)
-        live->ready_timer = g_timeout_add(ASK_EVERY_MS, ask, live);
+    if (ask(live) && live->ready_timer == 0)
+        live->ready_timer = g_timeout_add(ASK_EVERY_MS, on_timer, live);
 }
