@@ -12,7 +12,7 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export STEAD_BUILD_DIR = $(abspath $(BUILD))
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build run down stop test bench fuzz format tidy install uninstall deb clean
+.PHONY: help setup build run down stop purge test bench fuzz format tidy install uninstall deb clean
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ down: ## takes away what `make run` brought up
 
 stop: ## ends the daemon; instances go on
 	@scripts/run --stop
+
+purge: ## removes all that stead has on this host (SURE=yes)
+	@scripts/run --purge
 
 test: ## everything; STEPS="unit rules" for some
 	@scripts/setup build run test
