@@ -59,6 +59,7 @@ static void on_end(SteadEngine *engine, SteadInstance *instance, gboolean failed
                            failed ? "it ended by itself; 'stead logs' shows its last words" : NULL,
                            NULL);
     stead_engine_unwatch(engine, instance->id);
+    stead_engine_submit_ports(engine, instance);
     if (restarts)
         restart_later(engine, instance, ran_us);
 }
@@ -74,8 +75,10 @@ static void on_run(SteadEngine *engine, SteadInstance *instance, SteadState stat
         instance->started = g_get_real_time();
     }
     stead_engine_set_state(engine, instance, state, NULL, NULL);
-    if (!was_up)
+    if (!was_up) {
         stead_engine_watch(engine, instance, FALSE);
+        stead_engine_submit_ports(engine, instance);
+    }
 }
 
 void stead_engine_on_actual(const SteadActual *actual, gpointer data)

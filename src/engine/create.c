@@ -6,10 +6,12 @@
  */
 #include "base/error.h"
 #include "base/units.h"
+#include "engine/claims.h"
 #include "engine/state.h"
 #include "model/check.h"
 #include "net/addresses.h"
 #include "net/network.h"
+#include "net/ports.h"
 #include "net/reservations.h"
 #include "storage/disk.h"
 #include "storage/disk_name.h"
@@ -398,13 +400,17 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     instance->want_running = start;
     instance->created = g_get_real_time();
     choose_kind(instance);
-    if (!stead_table_add(engine->instances, instance, error))
+    g_autoptr(GPtrArray) others = stead_table_list(engine->instances);
+    if (!stead_claims_check(others, NULL, spec, error) ||
+        !stead_table_add(engine->instances, instance, error))
         return NULL;
     SteadInstance *kept = g_steal_pointer(&instance);
+    SteadJob *job = stead_engine_submit_create(engine, kept, error);
+    if (job == NULL) {
+        stead_table_remove(engine->instances, kept->id, NULL);
+        return NULL;
+    }
     stead_events_emit(engine->events, "instance.created", kept->name,
                       stead_event_data("image", kept->spec->image, "kind", "vm", NULL));
-    SteadJob *job = stead_engine_submit_create(engine, kept, error);
-    if (job == NULL)
-        stead_table_remove(engine->instances, kept->id, NULL);
     return job;
 }

@@ -80,17 +80,12 @@ static gboolean keep(gpointer data, GError **error)
     SteadOp *op = data;
     SteadEngine *engine = op->engine;
     SteadImage *image = op->extra;
-    if (!stead_store_begin(engine->store, error))
+    if (!stead_table_put(engine->images, image, error))
         return FALSE;
-    if (!stead_table_remove(engine->images, image->name, error) ||
-        !stead_table_add(engine->images, image, error)) {
-        stead_store_rollback(engine->store);
-        return FALSE;
-    }
     op->extra = NULL; /* the table's now */
     stead_events_emit(engine->events, "image.added", image->name,
                       stead_event_data("digest", image->digest, "source", image->source, NULL));
-    return stead_store_commit(engine->store, error);
+    return TRUE;
 }
 
 static gboolean keep_image(SteadOp *op, SteadJob *job, SteadImage *image, GError **error)

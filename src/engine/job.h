@@ -102,8 +102,9 @@ void stead_call_on_main(GSourceFunc func, gpointer data);
 /* (body) Runs func(data) on the main loop and returns what it returned. */
 typedef gboolean (*SteadSyncFunc)(gpointer data, GError **error);
 gboolean stead_job_sync(SteadJob *job, SteadSyncFunc func, gpointer data, GError **error);
-/* (body) Waits until `other` (of which the caller holds a reference) has ended; FALSE with its error when it failed. When the waiting
- * job is cancelled and `own` is TRUE, `other` is cancelled, too. */
+/* (body) Waits until `other` (of which the caller holds a reference) has ended; FALSE with its
+ * error when it failed. When the waiting job is cancelled and `own` is TRUE, `other` is cancelled,
+ * too. */
 gboolean stead_job_wait(SteadJob *job, SteadJob *other, gboolean own, GError **error);
 /* (body) What the job's JSON shows as its result; taken over. */
 void stead_job_set_result(SteadJob *job, JsonNode *result);

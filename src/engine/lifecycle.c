@@ -35,6 +35,16 @@ static void start_clear(Start *start)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Start, start_clear)
 
+const char *stead_engine_reserved_address(const GPtrArray *nics)
+{
+    for (guint i = 0; i < nics->len; i++) {
+        const SteadNicRecord *nic = nics->pdata[i];
+        if (nic->address && *nic->address)
+            return nic->address;
+    }
+    return NULL;
+}
+
 static void copy_networks(Start *start, const SteadInstance *instance)
 {
     start->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
@@ -48,9 +58,8 @@ static void copy_networks(Start *start, const SteadInstance *instance)
         copy->address = g_strdup(nic->address);
         g_ptr_array_add(start->nics, copy);
         g_ptr_array_add(start->networks, stead_network_copy(network));
-        if (start->address == NULL)
-            start->address = copy->address;
     }
+    start->address = stead_engine_reserved_address(start->nics);
 }
 
 static gboolean begin_start(gpointer data, GError **error)
@@ -73,11 +82,14 @@ static gboolean begin_start(gpointer data, GError **error)
     start->hostname =
         g_strdup(instance->spec->hostname ? instance->spec->hostname : instance->name);
     copy_networks(start, instance);
+    gboolean wanted = instance->want_running;
     instance->want_running = TRUE;
-    g_free(instance->accel);
-    instance->accel = g_strdup(start->machine->accel);
+    stead_set_string(&instance->accel, start->machine->accel);
     g_clear_pointer(&instance->stage, g_free);
-    return stead_engine_set_state(start->engine, instance, STEAD_STATE_STARTING, NULL, error);
+    if (stead_engine_set_state(start->engine, instance, STEAD_STATE_STARTING, NULL, error))
+        return TRUE;
+    instance->want_running = wanted;
+    return FALSE;
 }
 
 static gboolean finish_start(gpointer data, GError **error)
@@ -141,6 +153,13 @@ static gboolean prepare_networks(Start *start, GError **error)
     return TRUE;
 }
 
+static void set_no_address(GError **error)
+{
+    stead_set_error(error, STEAD_ERROR_INVALID,
+                    "Give the instance a static address, or a network of mode nat.",
+                    "ports cannot be published for an instance without a known address");
+}
+
 static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
 {
     SteadEngine *engine = start->engine;
@@ -151,9 +170,7 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
         !stead_make_dir(start->machine->run_dir, 0711, error) || !prepare_networks(start, error))
         return FALSE;
     if (ports->len > 0 && start->address == NULL) {
-        stead_set_error(error, STEAD_ERROR_INVALID,
-                        "Give the instance a static address, or a network of mode nat.",
-                        "ports cannot be published for an instance without a known address");
+        set_no_address(error);
         return FALSE;
     }
     if (ports->len > 0 &&
@@ -189,39 +206,50 @@ static gboolean start_body(SteadJob *job, gpointer data, GError **error)
     return stead_engine_start_in_job(op->engine, job, op->id, error);
 }
 
-/* ---- ports of an adopted instance ---- */
+/* ---- ports of an instance that is up, or went down, without a start or stop of ours ---- */
 
 typedef struct {
-    SteadOp *op;
+    SteadEngine *engine;
+    const char *id;
     SteadInstance *instance; /* a copy */
 } Ports;
 
 static gboolean copy_instance(gpointer data, GError **error)
 {
     Ports *ports = data;
-    SteadInstance *instance = stead_engine_expect(ports->op->engine, ports->op->id, error);
+    SteadInstance *instance = stead_engine_expect(ports->engine, ports->id, error);
     ports->instance = instance ? stead_instance_copy(instance) : NULL;
     return instance != NULL;
+}
+
+gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                     GError **error)
+{
+    Ports ports = {engine, id, NULL};
+    if (!stead_job_sync(job, copy_instance, &ports, error))
+        return FALSE;
+    g_autoptr(SteadInstance) instance = ports.instance;
+    g_autofree char *run_dir = stead_engine_instance_run_dir(engine, id);
+    if (!stead_instance_is_up(instance) || instance->spec->ports->len == 0)
+        return stead_ports_unpublish(run_dir, error);
+    const char *address = stead_engine_reserved_address(instance->nics);
+    if (address)
+        return stead_ports_publish(run_dir, instance->spec->ports, address, error);
+    set_no_address(error);
+    return FALSE;
 }
 
 static gboolean ports_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    Ports ports = {op, NULL};
-    if (!stead_job_sync(job, copy_instance, &ports, error))
-        return FALSE;
-    g_autoptr(SteadInstance) instance = ports.instance;
-    g_autofree char *run_dir = stead_engine_instance_run_dir(op->engine, op->id);
-    const char *address = NULL;
-    for (guint i = 0; address == NULL && i < instance->nics->len; i++)
-        address = ((SteadNicRecord *)instance->nics->pdata[i])->address;
-    return address == NULL || stead_ports_publish(run_dir, instance->spec->ports, address, error);
+    return stead_engine_publish_in_job(op->engine, job, op->id, error);
 }
 
 void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance)
 {
-    stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
-                           stead_op_new(engine, instance->id, instance->name), NULL);
+    if (instance->spec->ports->len > 0)
+        stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
+                               stead_op_new(engine, instance->id, instance->name), NULL);
 }
 
 /* ---- stop ---- */
@@ -232,16 +260,17 @@ static gboolean begin_stop(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     if (instance == NULL)
         return FALSE;
-    instance->want_running = FALSE;
-    if (instance->state == STEAD_STATE_STOPPED)
-        return TRUE;
+    gboolean wanted = instance->want_running;
+    instance->want_running = op->again;
     /* A paused guest cannot answer the power button. */
     op->flag |= instance->state == STEAD_STATE_PAUSED || instance->state == STEAD_STATE_FAILED;
-    if (instance->state == STEAD_STATE_FAILED) {
-        stead_engine_save(op->engine, instance);
+    gboolean ended =
+        instance->state == STEAD_STATE_STOPPED || instance->state == STEAD_STATE_FAILED;
+    if (ended ? stead_table_save(op->engine->instances, instance, error)
+              : stead_engine_set_state(op->engine, instance, STEAD_STATE_STOPPING, NULL, error))
         return TRUE;
-    }
-    return stead_engine_set_state(op->engine, instance, STEAD_STATE_STOPPING, NULL, error);
+    instance->want_running = wanted;
+    return FALSE;
 }
 
 static gboolean finish_stop(gpointer data, GError **error)
@@ -303,8 +332,10 @@ static gboolean stop_body(SteadJob *job, gpointer data, GError **error)
     return stead_ports_unpublish(run_dir, error) && stead_job_sync(job, finish_stop, op, error);
 }
 
+/* It stays wanted in between, so that a daemon that takes over starts it. */
 static gboolean restart_body(SteadJob *job, gpointer data, GError **error)
 {
+    ((SteadOp *)data)->again = TRUE;
     return stop_body(job, data, error) && start_body(job, data, error);
 }
 
@@ -384,38 +415,50 @@ static gboolean end_watch(gpointer data, GError **error)
     return TRUE;
 }
 
-static void release_volumes(SteadEngine *engine, const char *id)
+static gboolean save_released(SteadEngine *engine, SteadVolume *volume, GError **error)
 {
-    g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
-    for (guint i = 0; i < volumes->len; i++) {
-        SteadVolume *volume = volumes->pdata[i];
-        if (g_strcmp0(volume->attached, id) != 0)
-            continue;
-        g_clear_pointer(&volume->attached, g_free);
-        stead_table_save(engine->volumes, volume, NULL);
-    }
+    char *holder = g_steal_pointer(&volume->attached);
+    gboolean saved = stead_table_save(engine->volumes, volume, error);
+    volume->attached = holder; /* until the whole is committed */
+    return saved;
+}
+
+/* (in a transaction) */
+static gboolean erase_records(SteadEngine *engine, const char *id, GPtrArray *snapshots,
+                              GPtrArray *volumes, GError **error)
+{
+    for (guint i = 0; i < snapshots->len; i++)
+        if (!stead_table_erase(engine->snapshots, ((SteadSnapshot *)snapshots->pdata[i])->id,
+                               error))
+            return FALSE;
+    for (guint i = 0; i < volumes->len; i++)
+        if (!save_released(engine, volumes->pdata[i], error))
+            return FALSE;
+    return stead_table_erase(engine->instances, id, error);
 }
 
 static gboolean finish_remove(gpointer data, GError **error)
 {
     Removal *removal = data;
     SteadEngine *engine = removal->engine;
-    g_hash_table_remove(engine->live, removal->id);
+    g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, removal->id);
+    g_autoptr(GPtrArray) volumes = stead_engine_volumes_of(engine, removal->id);
     if (!stead_store_begin(engine->store, error))
         return FALSE;
-    g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, removal->id);
-    gboolean removed = TRUE;
-    for (guint i = 0; removed && i < snapshots->len; i++)
-        removed = stead_table_remove(engine->snapshots, ((SteadSnapshot *)snapshots->pdata[i])->id,
-                                     error);
-    release_volumes(engine, removal->id);
-    if (!removed || !stead_table_remove(engine->instances, removal->id, error)) {
+    if (!erase_records(engine, removal->id, snapshots, volumes, error)) {
         stead_store_rollback(engine->store);
         return FALSE;
     }
     if (!stead_store_commit(engine->store, error))
         return FALSE;
+    for (guint i = 0; i < snapshots->len; i++)
+        stead_table_drop(engine->snapshots, ((SteadSnapshot *)snapshots->pdata[i])->id);
+    for (guint i = 0; i < volumes->len; i++)
+        g_clear_pointer(&((SteadVolume *)volumes->pdata[i])->attached, g_free);
+    g_hash_table_remove(engine->live, removal->id);
+    stead_table_drop(engine->instances, removal->id);
     stead_events_emit(engine->events, "instance.removed", removal->name, NULL);
+    stead_engine_changed(engine);
     return TRUE;
 }
 
@@ -495,11 +538,9 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
     if (instance == NULL || !check_action(instance, action, options && options->force, error))
         return NULL;
     g_autofree char *lock = stead_engine_instance_lock(id);
-    SteadJob *under_way = stead_jobs_active_with_lock(engine->jobs, lock);
     /* What is being made, or hangs in a stop, need not be waited for when it is to go away. */
-    if (under_way && options && options->force &&
-        (action == STEAD_ACTION_REMOVE || action == STEAD_ACTION_STOP))
-        stead_job_cancel(under_way);
+    if (options && options->force && (action == STEAD_ACTION_REMOVE || action == STEAD_ACTION_STOP))
+        stead_jobs_cancel_with_lock(engine->jobs, lock);
     instance->restarts = 0;
     SteadOp *op = stead_op_new(engine, id, instance->name);
     op->flag = options && options->force;

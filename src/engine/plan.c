@@ -9,6 +9,7 @@
 #include "engine/plan.h"
 
 #include "base/error.h"
+#include "engine/claims.h"
 
 #define NAMES(symbol, count, ...)                                                                  \
     static const char *const symbol##_strings[] = {__VA_ARGS__};                                   \
@@ -162,13 +163,20 @@ static gboolean plan_record(const SteadSpec *spec, const char *name,
     }
     if (!check_owner(STEAD_PART_INSTANCE, name, found->project, spec->name, error))
         return FALSE;
+    if (found->state == STEAD_STATE_REMOVING) {
+        stead_set_error(error, STEAD_ERROR_BUSY, "Try again when it is gone.",
+                        "the instance '%s' is being removed", name);
+        return FALSE;
+    }
     SteadStep *step = add_step(steps, STEAD_STEP_KEEP, STEAD_PART_INSTANCE, name, wanted);
     step->after = expand_dependencies(spec, wanted);
     g_autoptr(SteadInstanceSpec) one = stead_instance_spec_copy(wanted);
     one->count = 1; /* a record is one of them, however many there are */
+    one->disk = MAX(one->disk, found->spec->disk); /* it was grown: that is no difference */
     set_changes(step, stead_instance_spec_diff(found->spec, one));
-    if (step->kind == STEAD_STEP_KEEP &&
-        (found->state == STEAD_STATE_STOPPED || found->state == STEAD_STATE_FAILED))
+    gboolean ended = found->state == STEAD_STATE_STOPPED || found->state == STEAD_STATE_FAILED;
+    step->then_start = ended && step->kind == STEAD_STEP_CHANGE;
+    if (ended && step->kind == STEAD_STEP_KEEP)
         step->kind = STEAD_STEP_START;
     return TRUE;
 }
@@ -200,6 +208,19 @@ static gboolean check_references(const SteadSpec *spec, const SteadInstanceSpec 
     return TRUE;
 }
 
+/* The claims of a spec's own instances were compared when it was read. */
+static gboolean check_claims(const SteadSpec *spec, const SteadInstanceSpec *wanted,
+                             const SteadWorld *world, GError **error)
+{
+    g_autoptr(GPtrArray) others = g_ptr_array_new();
+    for (guint i = 0; i < world->instances->len; i++) {
+        SteadInstance *other = world->instances->pdata[i];
+        if (g_strcmp0(other->project, spec->name) != 0)
+            g_ptr_array_add(others, other);
+    }
+    return stead_claims_check(others, NULL, wanted, error);
+}
+
 /* Depth first: what an instance depends on comes before it. */
 static gboolean plan_instance(const SteadSpec *spec, guint i, const SteadWorld *world,
                               gboolean *visited, GPtrArray *steps, GError **error)
@@ -214,7 +235,8 @@ static gboolean plan_instance(const SteadSpec *spec, guint i, const SteadWorld *
         if (at >= 0 && !plan_instance(spec, (guint)at, world, visited, steps, error))
             return FALSE;
     }
-    if (!check_references(spec, wanted, world, error)) {
+    if (!check_references(spec, wanted, world, error) ||
+        !check_claims(spec, wanted, world, error)) {
         g_prefix_error(error, "instance '%s': ", name);
         return FALSE;
     }
@@ -248,6 +270,12 @@ static void add_surplus(const SteadSpec *spec, const SteadWorld *world, GPtrArra
         if (g_strcmp0(record->project, spec->name) == 0 &&
             !is_planned(steps, STEAD_PART_NETWORK, record->name))
             add_step(steps, STEAD_STEP_SURPLUS, STEAD_PART_NETWORK, record->name, NULL);
+    }
+    for (guint i = 0; i < world->volumes->len; i++) {
+        const SteadVolume *record = world->volumes->pdata[i];
+        if (g_strcmp0(record->project, spec->name) == 0 &&
+            !is_planned(steps, STEAD_PART_VOLUME, record->name))
+            add_step(steps, STEAD_STEP_SURPLUS, STEAD_PART_VOLUME, record->name, NULL);
     }
 }
 
@@ -298,6 +326,8 @@ static char *describe(const SteadStep *step)
                                change->from ? change->from : "unset",
                                change->to ? change->to : "unset", effect_texts[change->effect]);
     }
+    if (step->then_start)
+        g_string_append(text, "; does not run, and is started");
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 

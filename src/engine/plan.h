@@ -32,10 +32,11 @@ typedef struct {
     SteadStepKind kind;
     SteadPart part;
     char *name;
-    gconstpointer spec; /* the part's spec, borrowed from the SteadSpec; NULL for SURPLUS */
-    GPtrArray *changes; /* SteadChange; NULL unless CHANGE */
-    SteadEffect effect; /* the greatest among the changes */
-    GStrv after;        /* names of instances that must be ready before; NULL: none */
+    gconstpointer spec;  /* the part's spec, borrowed from the SteadSpec; NULL for SURPLUS */
+    GPtrArray *changes;  /* SteadChange; NULL unless CHANGE */
+    SteadEffect effect;  /* the greatest among the changes */
+    gboolean then_start; /* CHANGE of an instance that does not run: it is started afterwards */
+    GStrv after;         /* names of instances that must be ready before; NULL: none */
 } SteadStep;
 
 /* Records as they are; arrays of borrowed pointers. */

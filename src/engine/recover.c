@@ -209,8 +209,7 @@ static void adopt(SteadEngine *engine, SteadInstance *instance, const SteadActua
     instance->state =
         actual->state == STEAD_STATE_PAUSED ? STEAD_STATE_PAUSED : STEAD_STATE_RUNNING;
     stead_engine_watch(engine, instance, FALSE);
-    if (instance->spec->ports->len > 0)
-        stead_engine_submit_ports(engine, instance);
+    stead_engine_submit_ports(engine, instance);
 }
 
 static void settle_at_start(Survey *survey, SteadInstance *instance)

@@ -117,6 +117,11 @@ gboolean stead_engine_check_detached(SteadEngine *engine, const SteadVolume *vol
 /* Makes a volume that is on record again; repeatable. */
 SteadJob *stead_engine_make_volume_again(SteadEngine *engine, const SteadVolume *volume,
                                          GError **error);
+/* The volumes that are attached to an instance; the array is owned by the caller. */
+GPtrArray *stead_engine_volumes_of(SteadEngine *engine, const char *instance_id);
+/* (body, with the instance's lock) Grows the root disk, in a running guest or on the host. */
+gboolean stead_engine_grow_root_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                       guint64 size, GError **error);
 /* Marks a volume as an instance's; BUSY when it is another's. */
 gboolean stead_engine_claim_volume(SteadEngine *engine, SteadVolume *volume, const char *id,
                                    GError **error);
@@ -162,8 +167,18 @@ SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance 
 
 /* ---- lifecycle.c ---- */
 
-/* Sees to the published ports of an instance that was adopted. */
+/* (body) Makes the published ports be those of the record: none when it is not up. */
+gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                     GError **error);
+/* The same in a job of its own, for an instance that came up, or ended, by itself. */
 void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance);
+/* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
+const char *stead_engine_reserved_address(const GPtrArray *nics);
+
+/* ---- change.c ---- */
+
+/* Refuses (STATE) changes that only a new instance could have. */
+gboolean stead_engine_check_changes(GPtrArray *changes, const char *name, GError **error);
 
 /* ---- helpers for bodies ---- */
 
@@ -173,7 +188,8 @@ typedef struct {
     SteadJob *job; /* set by the body */
     char *id;
     char *name;
-    gboolean flag; /* each operation's own */
+    gboolean flag;  /* each operation's own */
+    gboolean again; /* a stop: it is to be started afterwards */
     guint64 number;
     gpointer extra; /* freed with free_extra */
     GDestroyNotify free_extra;

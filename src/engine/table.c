@@ -28,9 +28,9 @@ static const char *name_of(SteadTable *table, gconstpointer record)
 
 static void insert(SteadTable *table, gpointer record)
 {
-    g_hash_table_insert(table->by_id, (gpointer)id_of(table, record), record);
+    g_hash_table_replace(table->by_id, (gpointer)id_of(table, record), record);
     if (table->type->unique_names)
-        g_hash_table_insert(table->by_name, (gpointer)name_of(table, record), record);
+        g_hash_table_replace(table->by_name, (gpointer)name_of(table, record), record);
 }
 
 static gboolean load_one(const char *key, const char *json, gpointer data, GError **error)
@@ -85,22 +85,43 @@ gboolean stead_table_add(SteadTable *table, gpointer record, GError **error)
                         name);
         return FALSE;
     }
+    if (g_hash_table_size(table->by_id) >= STEAD_TABLE_MAX) {
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Remove some that are not needed.",
+                        "there are %d %ss on record already", STEAD_TABLE_MAX, table->type->what);
+        return FALSE;
+    }
+    return stead_table_put(table, record, error);
+}
+
+gboolean stead_table_put(SteadTable *table, gpointer record, GError **error)
+{
     if (!stead_table_save(table, record, error))
         return FALSE;
+    stead_table_drop(table, id_of(table, record));
     insert(table, record);
     return TRUE;
 }
 
-gboolean stead_table_remove(SteadTable *table, const char *id, GError **error)
+gboolean stead_table_erase(SteadTable *table, const char *id, GError **error)
+{
+    return stead_store_delete(table->store, table->type->bucket, id, error);
+}
+
+void stead_table_drop(SteadTable *table, const char *id)
 {
     gpointer record = stead_table_get(table, id);
     if (record == NULL)
-        return TRUE;
-    if (!stead_store_delete(table->store, table->type->bucket, id, error))
-        return FALSE;
+        return;
     if (table->type->unique_names)
         g_hash_table_remove(table->by_name, name_of(table, record));
-    g_hash_table_remove(table->by_id, id);
+    g_hash_table_remove(table->by_id, id_of(table, record));
+}
+
+gboolean stead_table_remove(SteadTable *table, const char *id, GError **error)
+{
+    if (stead_table_get(table, id) && !stead_table_erase(table, id, error))
+        return FALSE;
+    stead_table_drop(table, id);
     return TRUE;
 }
 

@@ -22,16 +22,25 @@ typedef struct {
 
 typedef struct _SteadTable SteadTable;
 
+/* Records of one type; one more is refused (EXHAUSTED). */
+#define STEAD_TABLE_MAX 10000
+
 /* Loads all records of the type. */
 SteadTable *stead_table_load(SteadStore *store, const SteadTableType *type, GError **error);
 void stead_table_free(SteadTable *table);
 
 /* Writes a record that is in the table and was changed, or adds a new one (taken over on success
- * only; CONFLICT when the name is taken). */
+ * only; CONFLICT when the name is taken, EXHAUSTED when there are too many). */
 gboolean stead_table_save(SteadTable *table, gpointer record, GError **error);
 gboolean stead_table_add(SteadTable *table, gpointer record, GError **error);
+/* As add, but takes the place of a record with the same id, which is freed. */
+gboolean stead_table_put(SteadTable *table, gpointer record, GError **error);
 /* Removes and frees the record. */
 gboolean stead_table_remove(SteadTable *table, const char *id, GError **error);
+/* The two halves of a removal, for one that goes with other changes in one transaction: erase from
+ * the store, commit, and only then drop (and free) what is in memory. */
+gboolean stead_table_erase(SteadTable *table, const char *id, GError **error);
+void stead_table_drop(SteadTable *table, const char *id);
 
 /* By id; NULL when there is none. */
 gpointer stead_table_get(SteadTable *table, const char *id);

@@ -21,159 +21,157 @@ static GPtrArray *make_plan(SteadEngine *engine, const SteadSpec *spec, GError *
     return stead_plan_new(spec, &world, error);
 }
 
+static gboolean check_step(const SteadStep *step, GError **error)
+{
+    if (step->kind != STEAD_STEP_CHANGE)
+        return TRUE;
+    if (step->part == STEAD_PART_INSTANCE)
+        return stead_engine_check_changes(step->changes, step->name, error);
+    if (step->part == STEAD_PART_VOLUME && step->effect != STEAD_EFFECT_RECREATE)
+        return TRUE;
+    const SteadChange *first = step->changes->pdata[0];
+    stead_set_error(error, STEAD_ERROR_STATE,
+                    "Undo it in the spec, or remove the old one first ('stead down' for a spec).",
+                    "the %s '%s' is there already, and its '%s' cannot be changed",
+                    stead_name_of(&stead_part_names, (int)step->part), step->name, first->field);
+    return FALSE;
+}
+
+/* A plan that can be carried out: what cannot is refused before anything is done. */
+static GPtrArray *make_feasible_plan(SteadEngine *engine, const SteadSpec *spec, GError **error)
+{
+    g_autoptr(GPtrArray) steps = make_plan(engine, spec, error);
+    for (guint i = 0; steps && i < steps->len; i++)
+        if (!check_step(steps->pdata[i], error))
+            return NULL;
+    return g_steal_pointer(&steps);
+}
+
 JsonNode *stead_engine_plan(SteadEngine *engine, const SteadSpec *spec, GError **error)
 {
     g_autoptr(GPtrArray) steps = make_plan(engine, spec, error);
     return steps ? stead_plan_to_json(steps) : NULL;
 }
 
-/* ---- changing one instance ---- */
+/* ---- one step's way ---- */
 
-static gboolean check_changes(GPtrArray *changes, const char *name, GError **error)
-{
-    for (guint i = 0; i < changes->len; i++) {
-        const SteadChange *change = changes->pdata[i];
-        if (change->effect != STEAD_EFFECT_RECREATE)
-            continue;
-        g_autofree char *hint = g_strdup_printf(
-            "Undo it in the spec, or make the instance anew: stead rm %s, then up.", name);
-        stead_set_error(error, STEAD_ERROR_STATE, hint,
-                        "%s: '%s' (%s → %s) can only be changed in a new instance", name,
-                        change->field, change->from ? change->from : "unset",
-                        change->to ? change->to : "unset");
-        return FALSE;
-    }
-    return TRUE;
-}
+typedef struct _Walk Walk;
 
-static gboolean grows_disk(gpointer data, GError **error)
-{
-    SteadOp *op = data;
-    const SteadInstance *instance = stead_table_get(op->engine->instances, op->id);
-    const SteadInstanceSpec *wanted = op->extra;
-    return instance && wanted->disk > instance->spec->disk;
-}
-
-typedef struct {
-    SteadOp *op;
-    SteadJob *job;
-} Submission;
-
-static gboolean submit_growth(gpointer data, GError **error)
-{
-    Submission *submission = data;
-    SteadOp *op = submission->op;
-    SteadJob *job =
-        stead_engine_resize_root(op->engine, op->id, ((SteadInstanceSpec *)op->extra)->disk, error);
-    submission->job = job ? stead_job_ref(job) : NULL;
-    return job != NULL;
-}
-
-static gboolean take_spec(gpointer data, GError **error)
-{
-    SteadOp *op = data;
-    SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
-    if (instance == NULL)
-        return FALSE;
-    SteadInstanceSpec *wanted = op->extra;
-    wanted->disk = MAX(wanted->disk, instance->spec->disk);
-    g_autoptr(GPtrArray) changes = stead_instance_spec_diff(instance->spec, wanted);
-    if (!check_changes(changes, instance->name, error))
-        return FALSE;
-    for (guint i = 0; stead_instance_is_up(instance) && i < changes->len; i++)
-        instance->restart_needed |=
-            ((SteadChange *)changes->pdata[i])->effect == STEAD_EFFECT_RESTART;
-    stead_instance_spec_free(instance->spec);
-    instance->spec = g_steal_pointer(&op->extra);
-    if (stead_instance_is_up(instance))
-        stead_engine_submit_ports(op->engine, instance);
-    return stead_table_save(op->engine->instances, instance, error);
-}
-
-/* Composite: the growth is a job of its own under the instance's lock. */
-static gboolean change_body(SteadJob *job, gpointer data, GError **error)
-{
-    SteadOp *op = data;
-    Submission submission = {op, NULL};
-    if (stead_job_sync(job, grows_disk, op, NULL)) {
-        if (!stead_job_sync(job, submit_growth, &submission, error))
-            return FALSE;
-        g_autoptr(SteadJob) growth = submission.job;
-        if (!stead_job_wait(job, growth, TRUE, error))
-            return FALSE;
-    }
-    return stead_job_sync(job, take_spec, op, error);
-}
-
-SteadJob *stead_engine_change(SteadEngine *engine, const char *id, SteadInstanceSpec *spec,
-                              GError **error)
-{
-    g_autoptr(SteadInstanceSpec) owned = spec;
-    SteadInstance *instance = stead_engine_expect(engine, id, error);
-    if (instance == NULL)
-        return NULL;
-    owned->count = 1;
-    g_autoptr(GPtrArray) changes = stead_instance_spec_diff(instance->spec, owned);
-    if (!check_changes(changes, instance->name, error))
-        return NULL;
-    SteadOp *op = stead_op_new(engine, id, instance->name);
-    op->extra = g_steal_pointer(&owned);
-    op->free_extra = (GDestroyNotify)stead_instance_spec_free;
-    SteadJobOptions options = {.type = "instance.change",
-                               .subject = instance->name,
-                               .composite = TRUE,
-                               .func = change_body,
-                               .data = op,
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
-}
-
-/* ---- up ---- */
-
-/* One step's way: submitted when what it waits for is ready, then waited for. */
+/* The steps that are walked side by side. */
 typedef struct {
     SteadEngine *engine;
     SteadJob *job; /* of the whole */
     const SteadSpec *spec;
-    const SteadStep *step;
-    char *id;      /* of the instance, once it is on record */
-    SteadJob *own; /* the step's job; NULL when nothing is to be done */
-    GError *error;
-} Walk;
+    GPtrArray *walks; /* Walk */
+    GMutex mutex;     /* with `moved`: guards has_ended of all walks */
+    GCond moved;
+} Round;
 
-static gboolean submit_step(gpointer data, GError **error)
+/* Submitted when what it waits for is ready, then waited for. */
+struct _Walk {
+    Round *round;
+    const SteadStep *step;
+    SteadJob *own; /* the step's present job */
+    gboolean has_ended;
+    GError *error;
+};
+
+static SteadJob *submit_network(Walk *walk, GError **error)
 {
-    Walk *walk = data;
     const SteadStep *step = walk->step;
-    SteadEngine *engine = walk->engine;
-    SteadInstance *instance = stead_table_by_name(engine->instances, step->name);
-    SteadJob *job = NULL;
-    if (step->kind == STEAD_STEP_KEEP || step->kind == STEAD_STEP_SURPLUS)
-        job = NULL;
-    else if (step->part == STEAD_PART_NETWORK && step->kind == STEAD_STEP_CREATE)
-        job = stead_engine_create_network(engine, step->name, stead_network_spec_copy(step->spec),
-                                          walk->spec->name, error);
-    else if (step->part == STEAD_PART_VOLUME && step->kind == STEAD_STEP_CREATE)
-        job = stead_engine_create_volume(engine, step->name, stead_volume_spec_copy(step->spec),
-                                         walk->spec->name, error);
-    else if (step->part == STEAD_PART_VOLUME)
-        job = stead_engine_resize_volume(engine, step->name,
-                                         ((const SteadVolumeSpec *)step->spec)->size, error);
-    else if (step->part == STEAD_PART_NETWORK)
-        stead_set_error(error, STEAD_ERROR_STATE, "Take its instances down first.",
-                        "the network '%s' cannot be changed while it is in use", step->name);
-    else if (step->kind == STEAD_STEP_CREATE)
-        job = stead_engine_create(engine, step->name, stead_instance_spec_copy(step->spec),
-                                  walk->spec->name, TRUE, error);
-    else if (step->kind == STEAD_STEP_START && instance)
-        job = stead_engine_act(engine, instance->id, STEAD_ACTION_START, NULL, error);
-    else if (instance)
-        job =
-            stead_engine_change(engine, instance->id, stead_instance_spec_copy(step->spec), error);
+    return stead_engine_create_network(walk->round->engine, step->name,
+                                       stead_network_spec_copy(step->spec), walk->round->spec->name,
+                                       error);
+}
+
+static SteadJob *submit_volume(Walk *walk, GError **error)
+{
+    const SteadStep *step = walk->step;
+    const SteadVolumeSpec *spec = step->spec;
+    if (step->kind == STEAD_STEP_CHANGE)
+        return stead_engine_resize_volume(walk->round->engine, step->name, spec->size, error);
+    return stead_engine_create_volume(walk->round->engine, step->name, stead_volume_spec_copy(spec),
+                                      walk->round->spec->name, error);
+}
+
+static SteadJob *submit_start(Walk *walk, GError **error)
+{
+    SteadEngine *engine = walk->round->engine;
+    SteadInstance *instance = stead_engine_instance(engine, walk->step->name, error);
+    return instance ? stead_engine_act(engine, instance->id, STEAD_ACTION_START, NULL, error)
+                    : NULL;
+}
+
+static SteadJob *submit_instance(Walk *walk, GError **error)
+{
+    const SteadStep *step = walk->step;
+    SteadEngine *engine = walk->round->engine;
+    if (step->kind == STEAD_STEP_START)
+        return submit_start(walk, error);
+    if (step->kind == STEAD_STEP_CREATE)
+        return stead_engine_create(engine, step->name, stead_instance_spec_copy(step->spec),
+                                   walk->round->spec->name, TRUE, error);
+    SteadInstance *instance = stead_engine_instance(engine, step->name, error);
+    return instance ? stead_engine_change(engine, instance->id,
+                                          stead_instance_spec_copy(step->spec), error)
+                    : NULL;
+}
+
+typedef SteadJob *(*SubmitFunc)(Walk *walk, GError **error);
+
+static const SubmitFunc submit_part[] = {
+    [STEAD_PART_NETWORK] = submit_network,
+    [STEAD_PART_VOLUME] = submit_volume,
+    [STEAD_PART_INSTANCE] = submit_instance,
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(submit_part) == STEAD_N_PARTS);
+
+typedef struct {
+    Walk *walk;
+    SubmitFunc func;
+} Submission;
+
+static gboolean submit_on_main(gpointer data, GError **error)
+{
+    Submission *submission = data;
+    Walk *walk = submission->walk;
+    SteadJob *job = submission->func(walk, error);
+    g_clear_pointer(&walk->own, stead_job_unref);
     walk->own = job ? stead_job_ref(job) : NULL;
-    instance = stead_table_by_name(engine->instances, step->name);
-    walk->id = instance ? g_strdup(instance->id) : NULL;
-    return job || step->kind == STEAD_STEP_KEEP || step->kind == STEAD_STEP_SURPLUS;
+    return job != NULL;
+}
+
+static gboolean run(Walk *walk, SubmitFunc func, GError **error)
+{
+    Submission submission = {walk, func};
+    SteadJob *job = walk->round->job;
+    return !g_cancellable_set_error_if_cancelled(stead_job_cancellable(job), error) &&
+           stead_job_sync(job, submit_on_main, &submission, error) &&
+           stead_job_wait(job, walk->own, TRUE, error);
+}
+
+/* ---- what a step waits for ---- */
+
+static Walk *find_walk(Round *round, const char *name)
+{
+    for (guint i = 0; i < round->walks->len; i++) {
+        Walk *walk = round->walks->pdata[i];
+        if (walk->step->part == STEAD_PART_INSTANCE && g_str_equal(walk->step->name, name))
+            return walk;
+    }
+    return NULL;
+}
+
+/* Its step comes first: before that the instance may not even be on record. */
+static gboolean wait_for_walk(Walk *walk, GError **error)
+{
+    g_mutex_lock(&walk->round->mutex);
+    while (!walk->has_ended)
+        g_cond_wait(&walk->round->moved, &walk->round->mutex);
+    g_mutex_unlock(&walk->round->mutex);
+    if (walk->error)
+        g_propagate_error(error, g_error_copy(walk->error));
+    return walk->error == NULL;
 }
 
 typedef struct {
@@ -186,8 +184,7 @@ typedef struct {
 static gboolean look_up(gpointer data, GError **error)
 {
     Lookup *lookup = data;
-    const SteadInstance *instance =
-        stead_table_find(lookup->engine->instances, lookup->name, error);
+    const SteadInstance *instance = stead_engine_instance(lookup->engine, lookup->name, error);
     lookup->id = instance ? g_strdup(instance->id) : NULL;
     lookup->timeout_ms = instance && instance->spec->ready.timeout ? instance->spec->ready.timeout
                                                                    : READY_TIMEOUT_MS;
@@ -196,24 +193,27 @@ static gboolean look_up(gpointer data, GError **error)
 
 static gboolean wait_for(Walk *walk, const char *name, GError **error)
 {
-    Lookup lookup = {walk->engine, name, NULL, 0};
-    if (!stead_job_sync(walk->job, look_up, &lookup, error))
-        return FALSE;
-    g_autofree char *id = lookup.id;
-    if (stead_engine_wait_ready(walk->engine, walk->job, id, lookup.timeout_ms, error))
-        return TRUE;
+    Round *round = walk->round;
+    Lookup lookup = {round->engine, name, NULL, 0};
+    Walk *before = find_walk(round, name);
+    if ((before == NULL || wait_for_walk(before, error)) &&
+        stead_job_sync(round->job, look_up, &lookup, error)) {
+        g_autofree char *id = lookup.id;
+        if (stead_engine_wait_ready(round->engine, round->job, id, lookup.timeout_ms, error))
+            return TRUE;
+    }
     g_prefix_error(error, "%s depends on %s: ", walk->step->name, name);
     return FALSE;
 }
 
 static gboolean walk_step(Walk *walk, GError **error)
 {
-    for (guint i = 0; walk->step->after && walk->step->after[i]; i++)
-        if (!wait_for(walk, walk->step->after[i], error))
+    const SteadStep *step = walk->step;
+    for (guint i = 0; step->after && step->after[i]; i++)
+        if (!wait_for(walk, step->after[i], error))
             return FALSE;
-    if (!stead_job_sync(walk->job, submit_step, walk, error))
-        return FALSE;
-    return walk->own == NULL || stead_job_wait(walk->job, walk->own, TRUE, error);
+    return run(walk, submit_part[step->part], error) &&
+           (!step->then_start || run(walk, submit_start, error));
 }
 
 static void run_walk(gpointer data, gpointer unused)
@@ -223,37 +223,36 @@ static void run_walk(gpointer data, gpointer unused)
         g_prefix_error(&walk->error,
                        "%s '%s': ", stead_name_of(&stead_part_names, (int)walk->step->part),
                        walk->step->name);
+    g_mutex_lock(&walk->round->mutex);
+    walk->has_ended = TRUE;
+    g_cond_broadcast(&walk->round->moved);
+    g_mutex_unlock(&walk->round->mutex);
 }
 
 static void walk_free(gpointer data)
 {
     Walk *walk = data;
-    g_free(walk->id);
     g_clear_pointer(&walk->own, stead_job_unref);
     g_clear_error(&walk->error);
     g_free(walk);
 }
 
-/* Walks all steps of a part side by side; the first error counts, the others are told. */
-static gboolean walk_part(SteadEngine *engine, SteadJob *job, const SteadSpec *spec,
-                          GPtrArray *steps, gboolean instances, GError **error)
+static void add_walks(Round *round, GPtrArray *steps, gboolean instances)
 {
-    g_autoptr(GPtrArray) walks = g_ptr_array_new_with_free_func(walk_free);
     for (guint i = 0; i < steps->len; i++) {
         const SteadStep *step = steps->pdata[i];
         if ((step->part == STEAD_PART_INSTANCE) != instances || step->kind == STEAD_STEP_KEEP ||
             step->kind == STEAD_STEP_SURPLUS)
             continue;
         Walk *walk = g_new0(Walk, 1);
-        *walk = (Walk){.engine = engine, .job = job, .spec = spec, .step = step};
-        g_ptr_array_add(walks, walk);
+        *walk = (Walk){.round = round, .step = step};
+        g_ptr_array_add(round->walks, walk);
     }
-    /* Steps are in the order of their dependencies, and the pool keeps that order: whoever waits
-     * waits for one that was begun before. */
-    GThreadPool *pool = g_thread_pool_new(run_walk, NULL, MAX_WALKS, FALSE, NULL);
-    for (guint i = 0; i < walks->len; i++)
-        g_thread_pool_push(pool, walks->pdata[i], NULL);
-    g_thread_pool_free(pool, FALSE, TRUE);
+}
+
+/* The first error counts, the others are told. */
+static gboolean gather_errors(GPtrArray *walks, GError **error)
+{
     gboolean done = TRUE;
     for (guint i = 0; i < walks->len; i++) {
         Walk *walk = walks->pdata[i];
@@ -267,6 +266,28 @@ static gboolean walk_part(SteadEngine *engine, SteadJob *job, const SteadSpec *s
     }
     return done;
 }
+
+/* Walks all steps of the instances, or of what they stand on, side by side. */
+static gboolean walk_part(SteadEngine *engine, SteadJob *job, const SteadSpec *spec,
+                          GPtrArray *steps, gboolean instances, GError **error)
+{
+    g_autoptr(GPtrArray) walks = g_ptr_array_new_with_free_func(walk_free);
+    Round round = {.engine = engine, .job = job, .spec = spec, .walks = walks};
+    g_mutex_init(&round.mutex);
+    g_cond_init(&round.moved);
+    add_walks(&round, steps, instances);
+    /* Steps are in the order of their dependencies, and the pool keeps that order: whoever waits
+     * waits for one that was begun before. */
+    GThreadPool *pool = g_thread_pool_new(run_walk, NULL, MAX_WALKS, FALSE, NULL);
+    for (guint i = 0; i < walks->len; i++)
+        g_thread_pool_push(pool, walks->pdata[i], NULL);
+    g_thread_pool_free(pool, FALSE, TRUE);
+    g_mutex_clear(&round.mutex);
+    g_cond_clear(&round.moved);
+    return gather_errors(walks, error);
+}
+
+/* ---- up ---- */
 
 typedef struct {
     SteadEngine *engine;
@@ -282,9 +303,23 @@ static void up_free(gpointer data)
     g_free(up);
 }
 
+/* Another `up` of the project may have come first: what counts is what there is now. */
+static gboolean plan_again(gpointer data, GError **error)
+{
+    Up *up = data;
+    GPtrArray *steps = make_feasible_plan(up->engine, up->spec, error);
+    if (steps == NULL)
+        return FALSE;
+    g_ptr_array_unref(up->steps);
+    up->steps = steps;
+    return TRUE;
+}
+
 static gboolean up_body(SteadJob *job, gpointer data, GError **error)
 {
     Up *up = data;
+    if (!stead_job_sync(job, plan_again, up, error))
+        return FALSE;
     stead_job_set_result(job, stead_plan_to_json(up->steps));
     return walk_part(up->engine, job, up->spec, up->steps, FALSE, error) &&
            walk_part(up->engine, job, up->spec, up->steps, TRUE, error);
@@ -293,15 +328,9 @@ static gboolean up_body(SteadJob *job, gpointer data, GError **error)
 SteadJob *stead_engine_up(SteadEngine *engine, SteadSpec *spec, GError **error)
 {
     g_autoptr(SteadSpec) owned = spec;
-    g_autoptr(GPtrArray) steps = make_plan(engine, spec, error);
+    g_autoptr(GPtrArray) steps = make_feasible_plan(engine, spec, error);
     if (steps == NULL)
         return NULL;
-    for (guint i = 0; i < steps->len; i++) {
-        const SteadStep *step = steps->pdata[i];
-        if (step->part == STEAD_PART_INSTANCE && step->kind == STEAD_STEP_CHANGE &&
-            !check_changes(step->changes, step->name, error))
-            return NULL;
-    }
     g_autofree char *lock = g_strconcat("project/", spec->name, NULL);
     Up *up = g_new0(Up, 1);
     *up = (Up){engine, g_steal_pointer(&owned), g_steal_pointer(&steps)};

@@ -26,6 +26,15 @@ GPtrArray *stead_engine_volumes(SteadEngine *engine)
     return stead_table_list(engine->volumes);
 }
 
+GPtrArray *stead_engine_volumes_of(SteadEngine *engine, const char *instance_id)
+{
+    GPtrArray *list = stead_table_list(engine->volumes);
+    for (guint i = list->len; i-- > 0;)
+        if (g_strcmp0(((SteadVolume *)list->pdata[i])->attached, instance_id) != 0)
+            g_ptr_array_remove_index(list, i);
+    return list;
+}
+
 JsonNode *stead_engine_show_volume(SteadEngine *engine, const SteadVolume *volume)
 {
     JsonNode *node = stead_volume_to_json(volume);
@@ -284,10 +293,12 @@ static gboolean check_growth(const char *what, guint64 from, guint64 to, GError 
 {
     if (to >= from && to > 0 && to <= STEAD_MAX_DISK)
         return TRUE;
-    g_autofree char *size = stead_format_size(from);
+    g_autofree char *size = stead_format_size(to > STEAD_MAX_DISK ? STEAD_MAX_DISK : from);
     stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                    "%s has %s; a disk can be grown, not shrunk, since its end would be lost", what,
-                    size);
+                    to > STEAD_MAX_DISK
+                        ? "%s: a disk has %s at most"
+                        : "%s has %s; a disk can be grown, not shrunk, since its end would be lost",
+                    what, size);
     return FALSE;
 }
 
@@ -327,13 +338,21 @@ static gboolean finish_root(gpointer data, GError **error)
     return stead_table_save(op->engine->instances, instance, error);
 }
 
+gboolean stead_engine_grow_root_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                       guint64 size, GError **error)
+{
+    g_autoptr(SteadOp) op = stead_op_new(engine, id, NULL);
+    g_auto(Target) target = {0};
+    Locate locate = {op, &target};
+    op->number = size;
+    return stead_job_sync(job, locate_root, &locate, error) && grow(op, &target, error) &&
+           stead_job_sync(job, finish_root, op, error);
+}
+
 static gboolean resize_root_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    g_auto(Target) target = {0};
-    Locate locate = {op, &target};
-    return stead_job_sync(job, locate_root, &locate, error) && grow(op, &target, error) &&
-           stead_job_sync(job, finish_root, op, error);
+    return stead_engine_grow_root_in_job(op->engine, job, op->id, op->number, error);
 }
 
 SteadJob *stead_engine_resize_root(SteadEngine *engine, const char *instance_id, guint64 size,
