@@ -18,7 +18,6 @@
 #include <gio/gio.h>
 #include <errno.h>
 #include <gio/gunixsocketaddress.h>
-#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <libvirt-glib/libvirt-glib.h>
@@ -199,16 +198,15 @@ static gboolean start_daemon(const char *program, GError **error)
 
 /*
  * Where no udev runs, /dev/kvm is root's alone. libvirtd probes QEMU as root and then asks whether
- * QEMU's own user has KVM; as long as the two answers differ it probes again at every look, a
- * second or two each. So the device gets the owner and mode that udev gives it.
+ * QEMU's own user has KVM; as long as the two answers differ it probes again at every look: a
+ * minute for one definition. So the device gets the mode that systemd's udev rules give it.
  */
 static void open_kvm(void)
 {
     struct stat st;
-    const struct group *group = getgrnam("kvm");
-    if (group == NULL || stat(KVM_DEVICE, &st) != 0 || !S_ISCHR(st.st_mode) || (st.st_mode & 077))
+    if (stat(KVM_DEVICE, &st) != 0 || !S_ISCHR(st.st_mode) || (st.st_mode & 0666) == 0666)
         return;
-    if (chown(KVM_DEVICE, 0, group->gr_gid) != 0 || chmod(KVM_DEVICE, 0660) != 0)
+    if (chmod(KVM_DEVICE, 0666) != 0)
         g_debug("%s stays root's: %s", KVM_DEVICE, g_strerror(errno));
 }
 
