@@ -13,8 +13,15 @@ gboolean stead_engine_claim_volume(SteadEngine *engine, SteadVolume *volume, con
         return TRUE;
     if (!stead_engine_check_detached(engine, volume, error))
         return FALSE;
-    stead_set_string(&volume->attached, id);
-    return stead_table_save(engine->volumes, volume, error);
+    char *before = volume->attached; /* of one that is gone, or NULL */
+    volume->attached = g_strdup(id);
+    if (!stead_table_save(engine->volumes, volume, error)) {
+        g_free(volume->attached);
+        volume->attached = before;
+        return FALSE;
+    }
+    g_free(before);
+    return TRUE;
 }
 
 typedef struct {
@@ -22,6 +29,26 @@ typedef struct {
     SteadMachineDisk *disk;
     gboolean running;
 } Attach;
+
+static void attach_clear(Attach *attach)
+{
+    g_clear_pointer(&attach->disk, stead_machine_disk_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Attach, attach_clear)
+
+static gboolean check_room(const SteadInstance *instance, const SteadVolume *volume, GError **error)
+{
+    if (volume->path == NULL)
+        stead_set_error(error, STEAD_ERROR_STATE, NULL, "the volume '%s' is not made yet",
+                        volume->name);
+    else if (instance->disks->len > STEAD_MAX_DISKS)
+        stead_set_error(error, STEAD_ERROR_STATE, "Detach another first.",
+                        "%s has %u disks already, which is all it can have", instance->name,
+                        instance->disks->len);
+    else
+        return TRUE;
+    return FALSE;
+}
 
 /* The volume's name rides in op->extra. Puts both records in place: the disk, and its holder. */
 static gboolean begin_attach(gpointer data, GError **error)
@@ -31,7 +58,8 @@ static gboolean begin_attach(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(engine, attach->op->id, error);
     SteadVolume *volume =
         instance ? stead_table_find(engine->volumes, attach->op->extra, error) : NULL;
-    if (volume == NULL || !stead_engine_claim_volume(engine, volume, instance->id, error))
+    if (volume == NULL || !check_room(instance, volume, error) ||
+        !stead_engine_claim_volume(engine, volume, instance->id, error))
         return FALSE;
     attach->disk = g_new0(SteadMachineDisk, 1);
     attach->disk->path = g_strdup(volume->path);
@@ -47,8 +75,9 @@ static gboolean finish_attach(gpointer data, GError **error)
     Attach *attach = data;
     SteadEngine *engine = attach->op->engine;
     SteadInstance *instance = stead_engine_expect(engine, attach->op->id, error);
-    const SteadVolume *volume = stead_table_by_name(engine->volumes, attach->op->extra);
-    if (instance == NULL || volume == NULL)
+    const SteadVolume *volume =
+        instance ? stead_table_find(engine->volumes, attach->op->extra, error) : NULL;
+    if (volume == NULL)
         return FALSE;
     SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
     record->path = g_strdup(attach->disk->path);
@@ -56,9 +85,13 @@ static gboolean finish_attach(gpointer data, GError **error)
     record->volume = g_strdup(volume->id);
     record->read_only = attach->disk->read_only;
     g_ptr_array_add(instance->disks, record);
+    if (!stead_table_save(engine->instances, instance, error)) {
+        g_ptr_array_remove(instance->disks, record);
+        return FALSE;
+    }
     stead_events_emit(engine->events, "volume.attached", volume->name,
                       stead_event_data("instance", instance->name, NULL));
-    return stead_table_save(engine->instances, instance, error);
+    return TRUE;
 }
 
 static gboolean unclaim(gpointer data, GError **error)
@@ -73,17 +106,18 @@ static gboolean unclaim(gpointer data, GError **error)
 static gboolean attach_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    Attach attach = {.op = op};
-    gboolean done = stead_job_sync(job, begin_attach, &attach, error);
-    if (done && attach.running &&
-        !stead_runtime_attach_disk(op->engine->vm, op->id, attach.disk, error)) {
+    SteadEngine *engine = op->engine;
+    g_auto(Attach) attach = {.op = op};
+    if (!stead_job_sync(job, begin_attach, &attach, error))
+        return FALSE;
+    gboolean held =
+        attach.running && stead_runtime_attach_disk(engine->vm, op->id, attach.disk, error);
+    if ((held || !attach.running) && stead_job_sync(job, finish_attach, &attach, error))
+        return TRUE;
+    /* A guest that does not let go keeps its claim. */
+    if (!held || stead_runtime_detach_disk(engine->vm, op->id, attach.disk->path, NULL))
         stead_job_sync(job, unclaim, op, NULL);
-        done = FALSE;
-    }
-    done = done && stead_job_sync(job, finish_attach, &attach, error);
-    if (attach.disk)
-        stead_machine_disk_free(attach.disk);
-    return done;
+    return FALSE;
 }
 
 SteadJob *stead_engine_attach(SteadEngine *engine, const char *instance_id, const char *volume_name,
@@ -91,15 +125,9 @@ SteadJob *stead_engine_attach(SteadEngine *engine, const char *instance_id, cons
 {
     SteadInstance *instance = stead_engine_expect(engine, instance_id, error);
     SteadVolume *volume = instance ? stead_engine_volume(engine, volume_name, error) : NULL;
-    if (volume == NULL || !stead_engine_check_detached(engine, volume, error))
+    if (volume == NULL || !stead_engine_check_detached(engine, volume, error) ||
+        !check_room(instance, volume, error))
         return NULL;
-    if (volume->path == NULL || instance->disks->len > STEAD_MAX_DISKS) {
-        stead_set_error(error, STEAD_ERROR_STATE, NULL,
-                        volume->path ? "%s has %u disks already, which is all it can have"
-                                     : "%s: the volume is not made yet",
-                        instance->name, instance->disks->len);
-        return NULL;
-    }
     SteadOp *op = stead_op_new(engine, instance->id, instance->name);
     op->flag = read_only;
     op->extra = g_strdup(volume->name);
@@ -113,6 +141,14 @@ typedef struct {
     gboolean running;
 } Detach;
 
+static const SteadDiskRecord *disk_of(const SteadInstance *instance, const SteadVolume *volume)
+{
+    for (guint i = 0; i < instance->disks->len; i++)
+        if (g_strcmp0(((SteadDiskRecord *)instance->disks->pdata[i])->volume, volume->id) == 0)
+            return instance->disks->pdata[i];
+    return NULL;
+}
+
 static gboolean begin_detach(gpointer data, GError **error)
 {
     Detach *detach = data;
@@ -122,6 +158,13 @@ static gboolean begin_detach(gpointer data, GError **error)
         instance ? stead_table_find(engine->volumes, detach->op->extra, error) : NULL;
     if (volume == NULL)
         return FALSE;
+    const SteadDiskRecord *disk = disk_of(instance, volume);
+    if (disk && g_strcmp0(disk->path, volume->path) != 0) {
+        stead_set_error(error, STEAD_ERROR_STATE, "Remove those snapshots first.",
+                        "snapshots of %s hold a part of what the volume '%s' contains",
+                        instance->name, volume->name);
+        return FALSE;
+    }
     detach->path = g_strdup(volume->path);
     detach->running = stead_instance_is_up(instance);
     return TRUE;
@@ -141,12 +184,18 @@ static gboolean finish_detach(gpointer data, GError **error)
     SteadVolume *volume = stead_table_by_name(op->engine->volumes, op->extra);
     if (instance == NULL || volume == NULL)
         return instance != NULL;
+    /* The guest has let go: should a record not be written, detaching again puts it right. */
     drop_disk(instance, volume);
-    g_clear_pointer(&volume->attached, g_free);
+    if (!stead_table_save(op->engine->instances, instance, error))
+        return FALSE;
+    g_autofree char *holder = g_steal_pointer(&volume->attached);
+    if (!stead_table_save(op->engine->volumes, volume, error)) {
+        volume->attached = g_steal_pointer(&holder);
+        return FALSE;
+    }
     stead_events_emit(op->engine->events, "volume.detached", volume->name,
                       stead_event_data("instance", instance->name, NULL));
-    return stead_table_save(op->engine->instances, instance, error) &&
-           stead_table_save(op->engine->volumes, volume, error);
+    return TRUE;
 }
 
 static gboolean detach_body(SteadJob *job, gpointer data, GError **error)

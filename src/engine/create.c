@@ -114,8 +114,14 @@ static gboolean choose_address(Create *create, SteadInstance *instance, const St
 {
     SteadAddressPlan plan;
     if (network->spec->mode == STEAD_NETWORK_BRIDGE) {
-        nic->address = g_strdup(spec->address);
-        return TRUE;
+        if (spec->address == NULL)
+            return TRUE;
+        stead_set_error(error, STEAD_ERROR_INVALID,
+                        "Leave it out, and give it by DHCP or in the instance's user-data.",
+                        "stead gives out no addresses on the bridge network '%s', so %s cannot "
+                        "have %s",
+                        network->name, instance->name, spec->address);
+        return FALSE;
     }
     if (!stead_address_plan(network->spec, &plan, error))
         return FALSE;
@@ -171,7 +177,7 @@ static gboolean reserve_addresses(Create *create, GError **error)
 {
     SteadEngine *engine = create->engine;
     const SteadInstance *instance = create->instance;
-    const char *host = instance->spec->hostname ? instance->spec->hostname : instance->name;
+    const char *host = stead_engine_hostname(instance);
     for (guint i = 0; i < create->networks->len; i++) {
         const SteadNetwork *network = create->networks->pdata[i];
         const SteadNicRecord *nic = instance->nics->pdata[i];
@@ -287,7 +293,7 @@ static gboolean write_seed(Create *create, GError **error)
         nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
     SteadSeedOptions options = {
         .instance_id = instance->id,
-        .hostname = instance->spec->hostname ? instance->spec->hostname : instance->name,
+        .hostname = stead_engine_hostname(instance),
         .spec = instance->spec,
         .nics = nics,
         .n_nics = instance->nics->len,
@@ -320,10 +326,26 @@ static gboolean resolve(gpointer data, GError **error)
     return op->extra != NULL;
 }
 
+/* A taken port is told before an image is fetched for nothing. */
+static gboolean check_ports(Create *create, GError **error)
+{
+    return !create->instance->want_running ||
+           stead_ports_check_free(create->instance->spec->ports, error);
+}
+
+static gboolean copy_instance(gpointer data, GError **error)
+{
+    Create *create = data;
+    const SteadInstance *instance = stead_engine_expect(create->engine, create->id, error);
+    create->instance = instance ? stead_instance_copy(instance) : NULL;
+    return instance != NULL;
+}
+
 static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
 {
     g_auto(Create) create = {.engine = op->engine, .job = job, .id = op->id};
-    return ensure_image(&create, error) && make_nics(&create, error) &&
+    return stead_job_sync(job, copy_instance, &create, error) && check_ports(&create, error) &&
+           ensure_image(&create, error) && make_nics(&create, error) &&
            make_disks(&create, error) && write_seed(&create, error) &&
            stead_job_sync(job, finish_create, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&

@@ -269,10 +269,6 @@ static gboolean doctor_body(SteadJob *job, gpointer data, GError **error)
 
 SteadJob *stead_engine_doctor(SteadEngine *engine, GError **error)
 {
-    SteadJobOptions options = {.type = "host.doctor",
-                               .quiet = TRUE,
-                               .func = doctor_body,
-                               .data = stead_op_new(engine, NULL, NULL),
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    return stead_engine_submit_question(engine, "host.doctor", doctor_body,
+                                        stead_op_new(engine, NULL, NULL), error);
 }

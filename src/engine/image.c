@@ -3,6 +3,8 @@
  * Images: fetched, built or imported by a job; the record is written last, when the content is in
  * the store and verified. Two requests for one name share one job.
  */
+#include <glib/gstdio.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "engine/state.h"
@@ -178,17 +180,10 @@ static gboolean import_body(SteadJob *job, gpointer data, GError **error)
 static SteadJob *submit(SteadEngine *engine, const char *type, const char *name, Source *source,
                         SteadJobFunc body, GError **error)
 {
-    g_autofree char *lock = g_strconcat("image/", name, NULL);
     SteadOp *op = stead_op_new(engine, NULL, name);
     op->extra = source;
     op->free_extra = source_free;
-    SteadJobOptions options = {.type = type,
-                               .subject = name,
-                               .lock = lock,
-                               .func = body,
-                               .data = op,
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    return stead_engine_submit_named(engine, "image", type, body, op, error);
 }
 
 SteadJob *stead_engine_pull(SteadEngine *engine, const char *name, GError **error)
@@ -256,6 +251,21 @@ GHashTable *stead_engine_image_digests(SteadEngine *engine)
     return digests_in_use(engine, NULL);
 }
 
+static gboolean discard_body(SteadJob *job, gpointer data, GError **error)
+{
+    const SteadOp *op = data;
+    g_unlink(op->name);
+    return TRUE;
+}
+
+/* Unlinking gigabytes takes its time, which is not the main loop's. */
+static void discard(SteadEngine *engine, const char *file)
+{
+    if (file)
+        stead_engine_submit_question(engine, "image.discard", discard_body,
+                                     stead_op_new(engine, NULL, file), NULL);
+}
+
 gboolean stead_engine_remove_image(SteadEngine *engine, const char *name, GError **error)
 {
     SteadImage *image = stead_engine_image(engine, name, error);
@@ -273,9 +283,11 @@ gboolean stead_engine_remove_image(SteadEngine *engine, const char *name, GError
      * daemon clears; a record without content would be a lie. */
     g_autoptr(SteadImage) copy = stead_image_copy(image);
     g_autoptr(GHashTable) in_use = digests_in_use(engine, image);
-    if (!stead_table_remove(engine->images, image->name, error) ||
-        !stead_image_store_remove(engine->image_store, copy, in_use, NULL, error))
+    g_autofree char *file = NULL;
+    if (!stead_table_remove(engine->images, copy->name, error) ||
+        !stead_image_store_withdraw(engine->image_store, copy, in_use, &file, error))
         return FALSE;
+    discard(engine, file);
     stead_events_emit(engine->events, "image.removed", copy->name, NULL);
     return TRUE;
 }

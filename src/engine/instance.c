@@ -42,6 +42,11 @@ char *stead_engine_instance_lock(const char *id)
     return g_strconcat("instance/", id, NULL);
 }
 
+const char *stead_engine_hostname(const SteadInstance *instance)
+{
+    return instance->spec->hostname ? instance->spec->hostname : instance->name;
+}
+
 gboolean stead_instance_is_up(const SteadInstance *instance)
 {
     return instance &&
@@ -58,6 +63,32 @@ SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *insta
                                .func = body,
                                .data = op,
                                .free_data = stead_op_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}
+
+char *stead_engine_lock_of(const char *what, const char *name)
+{
+    return g_strconcat(what, "/", name, NULL);
+}
+
+SteadJob *stead_engine_submit_named(SteadEngine *engine, const char *what, const char *type,
+                                    SteadJobFunc body, SteadOp *op, GError **error)
+{
+    g_autofree char *lock = stead_engine_lock_of(what, op->name);
+    SteadJobOptions options = {.type = type,
+                               .subject = op->name,
+                               .lock = lock,
+                               .func = body,
+                               .data = op,
+                               .free_data = stead_op_free};
+    return stead_jobs_submit(engine->jobs, &options, error);
+}
+
+SteadJob *stead_engine_submit_question(SteadEngine *engine, const char *type, SteadJobFunc body,
+                                       SteadOp *op, GError **error)
+{
+    SteadJobOptions options = {
+        .type = type, .quiet = TRUE, .func = body, .data = op, .free_data = stead_op_free};
     return stead_jobs_submit(engine->jobs, &options, error);
 }
 

@@ -79,8 +79,7 @@ static gboolean begin_start(gpointer data, GError **error)
     start->machine = stead_engine_machine(start->engine, instance, error);
     if (start->machine == NULL)
         return FALSE;
-    start->hostname =
-        g_strdup(instance->spec->hostname ? instance->spec->hostname : instance->name);
+    start->hostname = g_strdup(stead_engine_hostname(instance));
     copy_networks(start, instance);
     gboolean wanted = instance->want_running;
     instance->want_running = TRUE;
@@ -151,6 +150,27 @@ static gboolean prepare_networks(Start *start, GError **error)
             return FALSE;
     }
     return TRUE;
+}
+
+static gboolean copy_for_networks(gpointer data, GError **error)
+{
+    Start *start = data;
+    const SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
+    /* Resolving it finds networks that are gone. */
+    start->machine = instance ? stead_engine_machine(start->engine, instance, error) : NULL;
+    if (start->machine == NULL)
+        return FALSE;
+    start->hostname = g_strdup(stead_engine_hostname(instance));
+    copy_networks(start, instance);
+    return TRUE;
+}
+
+gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                         GError **error)
+{
+    g_auto(Start) start = {.engine = engine, .id = id};
+    return stead_job_sync(job, copy_for_networks, &start, error) &&
+           stead_make_dir(start.machine->run_dir, 0711, error) && prepare_networks(&start, error);
 }
 
 static void set_no_address(GError **error)
@@ -504,7 +524,8 @@ static const struct {
 } actions[] = {
     [STEAD_ACTION_START] = {"instance.start", start_body, ANY & ~IN(REMOVING), "be started"},
     [STEAD_ACTION_STOP] = {"instance.stop", stop_body, ANY & ~IN(REMOVING), "be stopped"},
-    [STEAD_ACTION_RESTART] = {"instance.restart", restart_body, SETTLED, "be restarted"},
+    [STEAD_ACTION_RESTART] = {"instance.restart", restart_body, SETTLED | IN(STOPPING),
+                              "be restarted"},
     [STEAD_ACTION_PAUSE] = {"instance.pause", pause_body, IN(RUNNING) | IN(PAUSED), "be paused"},
     [STEAD_ACTION_RESUME] = {"instance.resume", resume_body, IN(RUNNING) | IN(PAUSED),
                              "be resumed"},

@@ -11,11 +11,6 @@
 
 #define DEFAULT "default"
 
-static char *lock_of(const char *name)
-{
-    return g_strconcat("network/", name, NULL);
-}
-
 SteadNetwork *stead_engine_network(SteadEngine *engine, const char *name, GError **error)
 {
     return stead_table_find(engine->networks, name, error);
@@ -103,16 +98,9 @@ static gboolean make_body(SteadJob *job, gpointer data, GError **error)
 static SteadJob *submit(SteadEngine *engine, const SteadNetwork *network, const char *type,
                         SteadJobFunc body, gboolean is_new, GError **error)
 {
-    g_autofree char *lock = lock_of(network->name);
     SteadOp *op = stead_op_new(engine, network->id, network->name);
     op->flag = is_new;
-    SteadJobOptions options = {.type = type,
-                               .subject = network->name,
-                               .lock = lock,
-                               .func = body,
-                               .data = op,
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    return stead_engine_submit_named(engine, "network", type, body, op, error);
 }
 
 SteadJob *stead_engine_create_network(SteadEngine *engine, const char *name, SteadNetworkSpec *spec,
@@ -195,7 +183,7 @@ typedef struct {
 static gboolean begin_default(gpointer data, GError **error)
 {
     Default *ask = data;
-    g_autofree char *lock = lock_of(DEFAULT);
+    g_autofree char *lock = stead_engine_lock_of("network", DEFAULT);
     SteadJob *job = stead_jobs_active_with_lock(ask->engine->jobs, lock);
     if (job == NULL && stead_table_by_name(ask->engine->networks, DEFAULT))
         return TRUE;
@@ -212,8 +200,15 @@ static gboolean begin_default(gpointer data, GError **error)
 gboolean stead_engine_ensure_default_network(SteadEngine *engine, SteadJob *job, GError **error)
 {
     Default ask = {engine, NULL};
-    if (!stead_job_sync(job, begin_default, &ask, error))
-        return FALSE;
-    g_autoptr(SteadJob) making = ask.job;
-    return making == NULL || stead_job_wait(job, making, FALSE, error);
+    /* Again, since the job that was waited for may have been its removal. */
+    for (;;) {
+        if (!stead_job_sync(job, begin_default, &ask, error))
+            return FALSE;
+        g_autoptr(SteadJob) making = g_steal_pointer(&ask.job);
+        if (making == NULL)
+            return TRUE;
+        if (!stead_job_wait(job, making, FALSE, error) ||
+            g_cancellable_set_error_if_cancelled(stead_job_cancellable(job), error))
+            return FALSE;
+    }
 }

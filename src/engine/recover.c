@@ -30,13 +30,18 @@ typedef struct {
     GPtrArray *actual;     /* SteadActual */
 } Survey;
 
-static void survey_free(gpointer data)
+static void forget_records(Survey *survey)
 {
-    Survey *survey = data;
     g_clear_pointer(&survey->instances, g_hash_table_unref);
     g_clear_pointer(&survey->disks, g_hash_table_unref);
     g_clear_pointer(&survey->networks, g_hash_table_unref);
     g_clear_pointer(&survey->images, g_hash_table_unref);
+}
+
+static void survey_free(gpointer data)
+{
+    Survey *survey = data;
+    forget_records(survey);
     g_clear_pointer(&survey->actual, g_ptr_array_unref);
     g_free(survey);
 }
@@ -55,6 +60,7 @@ static gboolean take_records(gpointer data, GError **error)
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
     g_autoptr(GPtrArray) networks = stead_table_list(engine->networks);
+    forget_records(survey);
     survey->instances = new_set();
     survey->disks = new_set();
     survey->networks = new_set();
@@ -92,53 +98,108 @@ static void remove_orphan_domains(Survey *survey)
     }
 }
 
-static void remove_orphan_folders(Survey *survey, const char *top)
+static GPtrArray *list_networks(Survey *survey, GError **error)
+{
+    SteadEngine *engine = survey->engine;
+    return stead_network_orphans(engine->libvirt, engine->paths, survey->networks, error);
+}
+
+static gboolean remove_network(Survey *survey, const char *network, GError **error)
+{
+    SteadEngine *engine = survey->engine;
+    return stead_network_remove_orphan(engine->libvirt, engine->paths, network, error);
+}
+
+static GPtrArray *list_disks(Survey *survey, GError **error)
+{
+    SteadEngine *engine = survey->engine;
+    return stead_storage_orphans(engine->libvirt, engine->paths, survey->disks, error);
+}
+
+static gboolean remove_disk(Survey *survey, const char *disk, GError **error)
+{
+    return stead_disk_remove(survey->engine->libvirt, disk, error);
+}
+
+static GPtrArray *list_images(Survey *survey, GError **error)
+{
+    return stead_image_store_orphans(survey->engine->image_store, survey->images, error);
+}
+
+static gboolean remove_image(Survey *survey, const char *digest, GError **error)
+{
+    return stead_image_store_remove_digest(survey->engine->image_store, digest, NULL, error);
+}
+
+static void add_folders(Survey *survey, const char *top, GPtrArray *orphans)
 {
     g_autofree char *path = g_build_filename(top, "instances", NULL);
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    g_autoptr(GError) error = NULL;
-    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
-        if (g_hash_table_contains(survey->instances, name) || !g_uuid_string_is_valid(name))
-            continue;
-        g_autofree char *orphan = g_build_filename(path, name, NULL);
-        stead_ports_unpublish(orphan, NULL);
-        stead_remove_tree(orphan, &error);
-        warn(&error, orphan);
+    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;)
+        if (!g_hash_table_contains(survey->instances, name) && g_uuid_string_is_valid(name))
+            g_ptr_array_add(orphans, g_build_filename(path, name, NULL));
+}
+
+static GPtrArray *list_folders(Survey *survey, GError **error)
+{
+    GPtrArray *orphans = g_ptr_array_new_with_free_func(g_free);
+    add_folders(survey, survey->engine->paths->state, orphans);
+    add_folders(survey, survey->engine->paths->run, orphans);
+    return orphans;
+}
+
+static gboolean remove_folder(Survey *survey, const char *folder, GError **error)
+{
+    return stead_ports_unpublish(folder, error) && stead_remove_tree(folder, error);
+}
+
+/* What may be left without a record, in the order in which it is removed. */
+static const struct {
+    const char *what;
+    GPtrArray *(*list)(Survey *survey, GError **error); /* names that the records do not know */
+    gboolean (*remove)(Survey *survey, const char *name, GError **error);
+} remains[] = {
+    {"networks without a record", list_networks, remove_network},
+    {"disks without a record", list_disks, remove_disk},
+    {"images without a record", list_images, remove_image},
+    {"folders without a record", list_folders, remove_folder},
+};
+
+static void remove_each(Survey *survey, gsize which, GPtrArray *before, GPtrArray *after)
+{
+    for (guint i = 0; i < after->len; i++) {
+        g_autoptr(GError) error = NULL;
+        const char *name = after->pdata[i];
+        if (g_ptr_array_find_with_equal_func(before, name, g_str_equal, NULL) &&
+            !remains[which].remove(survey, name, &error))
+            g_warning("%s: %s: %s", remains[which].what, name, error->message);
     }
 }
 
-static void remove_orphan_networks(Survey *survey)
+/*
+ * The API is open meanwhile, so a list of the host may be newer than the records that it was
+ * compared with. Each is made twice, the second time with records that are newer than the first:
+ * what is in both was there before those records were taken, and they do not know it.
+ */
+static gboolean remove_remains(Survey *survey, SteadJob *job, GError **error)
 {
-    SteadEngine *engine = survey->engine;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) orphans =
-        stead_network_orphans(engine->libvirt, engine->paths, survey->networks, &error);
-    for (guint i = 0; orphans && i < orphans->len; i++)
-        stead_network_remove_orphan(engine->libvirt, engine->paths, orphans->pdata[i],
-                                    error ? NULL : &error);
-    warn(&error, "networks without a record");
-}
-
-static void remove_orphan_disks(Survey *survey)
-{
-    SteadEngine *engine = survey->engine;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) orphans =
-        stead_storage_orphans(engine->libvirt, engine->paths, survey->disks, &error);
-    for (guint i = 0; orphans && i < orphans->len; i++)
-        stead_disk_remove(engine->libvirt, orphans->pdata[i], error ? NULL : &error);
-    warn(&error, "disks without a record");
-}
-
-static void remove_orphan_images(Survey *survey)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) orphans =
-        stead_image_store_orphans(survey->engine->image_store, survey->images, &error);
-    for (guint i = 0; orphans && i < orphans->len; i++)
-        stead_image_store_remove_digest(survey->engine->image_store, orphans->pdata[i], NULL,
-                                        error ? NULL : &error);
-    warn(&error, "images without a record");
+    g_autoptr(GPtrArray) before = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
+    for (gsize i = 0; i < G_N_ELEMENTS(remains); i++) {
+        g_autoptr(GError) why = NULL;
+        GPtrArray *list = remains[i].list(survey, &why);
+        if (why)
+            g_warning("%s: %s", remains[i].what, why->message);
+        g_ptr_array_add(before, list ? list : g_ptr_array_new_with_free_func(g_free));
+    }
+    if (!stead_job_sync(job, take_records, survey, error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(remains); i++) {
+        GPtrArray *first = before->pdata[i];
+        g_autoptr(GPtrArray) after = first->len > 0 ? remains[i].list(survey, NULL) : NULL;
+        if (after)
+            remove_each(survey, i, first, after);
+    }
+    return TRUE;
 }
 
 /* ---- records ---- */
@@ -172,7 +233,8 @@ static gboolean resume(SteadEngine *engine, SteadInstance *instance, gboolean ru
         submit_action(engine, instance, STEAD_ACTION_START, FALSE);
         break;
     case STEAD_STATE_STOPPING:
-        submit_action(engine, instance, STEAD_ACTION_STOP, !runs);
+        submit_action(engine, instance,
+                      instance->want_running ? STEAD_ACTION_RESTART : STEAD_ACTION_STOP, !runs);
         break;
     case STEAD_STATE_REMOVING:
         submit_action(engine, instance, STEAD_ACTION_REMOVE, TRUE);
@@ -220,31 +282,62 @@ static void settle_at_start(Survey *survey, SteadInstance *instance)
     finish_snapshots(engine, instance);
     if (instance->restoring || resume(engine, instance, runs))
         return;
+    gboolean ended =
+        instance->state == STEAD_STATE_STOPPED || instance->state == STEAD_STATE_FAILED;
     if (runs && stead_instance_is_up(instance))
         adopt(engine, instance, actual);
+    else if (ended && !runs && instance->want_running) /* between two steps, or two restarts */
+        submit_action(engine, instance, STEAD_ACTION_START, FALSE);
     else if (stead_instance_is_up(instance) || runs)
         stead_engine_on_actual(
             actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
             engine);
 }
 
-static void make_again(SteadEngine *engine)
+/* A volume whose claim is on record, and the disk is not: attaching it was cut off. */
+static gboolean is_half_attached(SteadEngine *engine, const SteadVolume *volume)
+{
+    const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
+    if (holder == NULL || holder->state == STEAD_STATE_CREATING ||
+        holder->state == STEAD_STATE_REMOVING)
+        return FALSE;
+    for (guint i = 0; i < holder->disks->len; i++)
+        if (g_strcmp0(((SteadDiskRecord *)holder->disks->pdata[i])->volume, volume->id) == 0)
+            return FALSE;
+    return TRUE;
+}
+
+static void settle_volume(SteadEngine *engine, SteadVolume *volume)
+{
+    g_autoptr(GError) error = NULL;
+    if (volume->path == NULL)
+        stead_engine_make_volume_again(engine, volume, &error);
+    if (volume->attached && stead_table_get(engine->instances, volume->attached) == NULL) {
+        g_clear_pointer(&volume->attached, g_free);
+        stead_table_save(engine->volumes, volume, NULL);
+    } else if (is_half_attached(engine, volume)) {
+        stead_engine_detach(engine, volume->attached, volume->name, &error);
+    }
+    if (error)
+        g_warning("volume %s: %s", volume->name, error->message);
+}
+
+static void settle_parts(SteadEngine *engine)
 {
     g_autoptr(GPtrArray) networks = stead_table_list(engine->networks);
     g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
+    g_autoptr(GPtrArray) snapshots = stead_table_list(engine->snapshots);
     for (guint i = 0; i < networks->len; i++) {
         const SteadNetwork *network = networks->pdata[i];
         if (network->bridge == NULL)
             stead_engine_make_network_again(engine, network, NULL);
     }
-    for (guint i = 0; i < volumes->len; i++) {
-        SteadVolume *volume = volumes->pdata[i];
-        if (volume->path == NULL)
-            stead_engine_make_volume_again(engine, volume, NULL);
-        if (volume->attached && stead_table_get(engine->instances, volume->attached) == NULL) {
-            g_clear_pointer(&volume->attached, g_free);
-            stead_table_save(engine->volumes, volume, NULL);
-        }
+    for (guint i = 0; i < volumes->len; i++)
+        settle_volume(engine, volumes->pdata[i]);
+    for (guint i = 0; i < snapshots->len; i++) {
+        const SteadSnapshot *snapshot = snapshots->pdata[i];
+        if (stead_table_get(engine->instances, snapshot->instance) == NULL)
+            stead_table_remove(engine->snapshots, snapshot->id, NULL);
     }
 }
 
@@ -262,7 +355,7 @@ static gboolean settle(gpointer data, GError **error)
     gboolean first = !engine->adopted;
     engine->adopted = TRUE;
     if (first)
-        make_again(engine);
+        settle_parts(engine);
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     for (guint i = 0; i < instances->len; i++) {
         SteadInstance *instance = instances->pdata[i];
@@ -295,11 +388,8 @@ static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     if (first) {
         remove_orphan_domains(survey);
-        remove_orphan_networks(survey);
-        remove_orphan_disks(survey);
-        remove_orphan_images(survey);
-        remove_orphan_folders(survey, engine->paths->state);
-        remove_orphan_folders(survey, engine->paths->run);
+        if (!remove_remains(survey, job, error))
+            return FALSE;
     }
     return stead_job_sync(job, settle, survey, error);
 }

@@ -79,8 +79,14 @@ static gboolean write_disks(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(work->op->engine, work->op->id, error);
     if (instance == NULL)
         return FALSE;
-    for (guint i = 0; work->disks[i] && i < instance->disks->len; i++)
-        stead_set_string(&((SteadDiskRecord *)instance->disks->pdata[i])->path, work->disks[i]);
+    for (guint i = 0; work->disks[i] && i < instance->disks->len; i++) {
+        SteadDiskRecord *disk = instance->disks->pdata[i];
+        if (g_str_equal(disk->path, work->disks[i]))
+            continue;
+        /* A layer is qcow2 also where what it stands on is raw. */
+        stead_set_string(&disk->path, work->disks[i]);
+        stead_set_string(&disk->format, g_str_has_suffix(disk->path, ".qcow2") ? "qcow2" : "raw");
+    }
     return stead_table_save(work->op->engine->instances, instance, error);
 }
 
@@ -194,8 +200,11 @@ SteadJob *stead_engine_snapshot(SteadEngine *engine, const char *instance_id, co
         stead_snapshot_free(snapshot);
         return NULL;
     }
-    return submit(engine, instance, snapshot, "snapshot.create", create_body, snapshot->memory,
-                  error);
+    SteadJob *job =
+        submit(engine, instance, snapshot, "snapshot.create", create_body, snapshot->memory, error);
+    if (job == NULL)
+        stead_table_remove(engine->snapshots, snapshot->id, NULL);
+    return job;
 }
 
 /* ---- restore ---- */
@@ -210,8 +219,12 @@ static gboolean begin_restore(gpointer data, GError **error)
     const SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
     stead_set_string(&instance->restoring, work->op->name);
     work->op->flag = snapshot->memory;
+    if (!stead_table_save(engine->instances, instance, error)) {
+        g_clear_pointer(&instance->restoring, g_free);
+        return FALSE;
+    }
     stead_engine_unwatch(engine, instance->id);
-    return stead_table_save(engine->instances, instance, error);
+    return TRUE;
 }
 
 static gboolean finish_restore(gpointer data, GError **error)
@@ -250,6 +263,8 @@ static gboolean fail_restore(gpointer data, GError **error)
         return TRUE;
     g_clear_pointer(&instance->restoring, g_free);
     stead_engine_save(work->op->engine, instance);
+    if (stead_instance_is_up(instance))
+        stead_engine_watch(work->op->engine, instance, FALSE);
     stead_engine_reconcile(work->op->engine);
     return TRUE;
 }
@@ -261,9 +276,10 @@ static gboolean restore_body(SteadJob *job, gpointer data, GError **error)
     if (!stead_job_sync(job, begin_restore, &work, error))
         return FALSE;
     stead_job_progress("restoring", -1, job);
-    if (stead_runtime_restore(op->engine->vm, work.machine, op->name, work.layers, error) &&
+    if ((!op->flag || stead_engine_make_ground_in_job(op->engine, job, op->id, error)) &&
+        stead_runtime_restore(op->engine->vm, work.machine, op->name, work.layers, error) &&
         sync_disks(&work, job, error) && stead_job_sync(job, finish_restore, &work, error))
-        return TRUE;
+        return stead_engine_publish_in_job(op->engine, job, op->id, error);
     stead_job_sync(job, fail_restore, &work, NULL);
     return FALSE;
 }
@@ -302,8 +318,12 @@ static gboolean begin_remove(gpointer data, GError **error)
     if (!resolve(work, error))
         return FALSE;
     SteadSnapshot *snapshot = stead_table_get(work->op->engine->snapshots, work->op->name);
+    gboolean complete = snapshot->complete;
     snapshot->complete = FALSE; /* from here on there is only the way out */
-    return stead_table_save(work->op->engine->snapshots, snapshot, error);
+    if (stead_table_save(work->op->engine->snapshots, snapshot, error))
+        return TRUE;
+    snapshot->complete = complete;
+    return FALSE;
 }
 
 static gboolean finish_remove(gpointer data, GError **error)

@@ -70,6 +70,8 @@ void stead_engine_save(SteadEngine *engine, SteadInstance *instance);
 /* <state>/instances/<id> and <run>/instances/<id>. Owned by the caller. */
 char *stead_engine_instance_dir(SteadEngine *engine, const char *id);
 char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id);
+/* The guest's host name, borrowed. */
+const char *stead_engine_hostname(const SteadInstance *instance);
 /* "instance/<id>": the lock of all jobs on one instance. Owned by the caller. */
 char *stead_engine_instance_lock(const char *id);
 /* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
@@ -172,6 +174,9 @@ gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const c
                                      GError **error);
 /* The same in a job of its own, for an instance that came up, or ended, by itself. */
 void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance);
+/* (body) Sees to what a running instance stands on: its run folder, networks, reservations. */
+gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                         GError **error);
 /* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
 const char *stead_engine_reserved_address(const GPtrArray *nics);
 
@@ -207,5 +212,13 @@ SteadOp *stead_op_new(SteadEngine *engine, const char *id, const char *name);
 /* Submits a job that holds the lock of an instance; takes `op` over. */
 SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *instance,
                                  const char *type, SteadJobFunc body, SteadOp *op, GError **error);
+/* Submits a job that holds the lock of the network, volume or image (`what`) op->name. */
+SteadJob *stead_engine_submit_named(SteadEngine *engine, const char *what, const char *type,
+                                    SteadJobFunc body, SteadOp *op, GError **error);
+/* "network/lab". Owned by the caller. */
+char *stead_engine_lock_of(const char *what, const char *name);
+/* Submits a question to the host. */
+SteadJob *stead_engine_submit_question(SteadEngine *engine, const char *type, SteadJobFunc body,
+                                       SteadOp *op, GError **error);
 void stead_op_free(gpointer op);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadOp, stead_op_free)

@@ -11,11 +11,6 @@
 #include "storage/disk_name.h"
 #include "storage/pool.h"
 
-static char *lock_of(const char *name)
-{
-    return g_strconcat("volume/", name, NULL);
-}
-
 SteadVolume *stead_engine_volume(SteadEngine *engine, const char *name, GError **error)
 {
     return stead_table_find(engine->volumes, name, error);
@@ -79,12 +74,8 @@ static gboolean pools_body(SteadJob *job, gpointer data, GError **error)
 
 SteadJob *stead_engine_pools(SteadEngine *engine, GError **error)
 {
-    SteadJobOptions options = {.type = "pool.list",
-                               .quiet = TRUE,
-                               .func = pools_body,
-                               .data = stead_op_new(engine, NULL, NULL),
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    return stead_engine_submit_question(engine, "pool.list", pools_body,
+                                        stead_op_new(engine, NULL, NULL), error);
 }
 
 /* ---- create, remove, resize ---- */
@@ -132,7 +123,8 @@ static gboolean make_body(SteadJob *job, gpointer data, GError **error)
         stead_disk_make(op->engine->libvirt, op->engine->paths,
                         (SteadDiskPlace){volume->spec->pool, stem}, volume->spec->size, error);
     if (disk == NULL) {
-        stead_job_sync(job, forget, op, NULL);
+        if (op->flag) /* new: nothing half-made stays */
+            stead_job_sync(job, forget, op, NULL);
         return FALSE;
     }
     stead_set_string(&volume->path, disk->path);
@@ -140,24 +132,17 @@ static gboolean make_body(SteadJob *job, gpointer data, GError **error)
 }
 
 static SteadJob *submit(SteadEngine *engine, const SteadVolume *volume, const char *type,
-                        SteadJobFunc body, guint64 number, GError **error)
+                        SteadJobFunc body, gboolean is_new, GError **error)
 {
-    g_autofree char *lock = lock_of(volume->name);
     SteadOp *op = stead_op_new(engine, volume->id, volume->name);
-    op->number = number;
-    SteadJobOptions options = {.type = type,
-                               .subject = volume->name,
-                               .lock = lock,
-                               .func = body,
-                               .data = op,
-                               .free_data = stead_op_free};
-    return stead_jobs_submit(engine->jobs, &options, error);
+    op->flag = is_new;
+    return stead_engine_submit_named(engine, "volume", type, body, op, error);
 }
 
 SteadJob *stead_engine_make_volume_again(SteadEngine *engine, const SteadVolume *volume,
                                          GError **error)
 {
-    return submit(engine, volume, "volume.make", make_body, 0, error);
+    return submit(engine, volume, "volume.make", make_body, FALSE, error);
 }
 
 SteadJob *stead_engine_create_volume(SteadEngine *engine, const char *name, SteadVolumeSpec *spec,
@@ -174,7 +159,7 @@ SteadJob *stead_engine_create_volume(SteadEngine *engine, const char *name, Stea
     if (!stead_table_add(engine->volumes, volume, error))
         return NULL;
     SteadVolume *kept = g_steal_pointer(&volume);
-    SteadJob *job = submit(engine, kept, "volume.create", make_body, 0, error);
+    SteadJob *job = submit(engine, kept, "volume.create", make_body, TRUE, error);
     if (job == NULL)
         stead_table_remove(engine->volumes, kept->id, NULL);
     return job;
@@ -225,7 +210,7 @@ SteadJob *stead_engine_remove_volume(SteadEngine *engine, const char *name, GErr
     SteadVolume *volume = stead_engine_volume(engine, name, error);
     if (volume == NULL || !stead_engine_check_detached(engine, volume, error))
         return NULL;
-    return submit(engine, volume, "volume.remove", remove_body, 0, error);
+    return submit(engine, volume, "volume.remove", remove_body, FALSE, error);
 }
 
 /* Where a disk is to be grown: by its running guest's engine, or on the host. */
@@ -276,8 +261,12 @@ static gboolean finish_resize(gpointer data, GError **error)
     SteadVolume *volume = stead_table_get(op->engine->volumes, op->id);
     if (volume == NULL)
         return TRUE;
+    guint64 size = volume->spec->size;
     volume->spec->size = op->number;
-    return stead_table_save(op->engine->volumes, volume, error);
+    if (stead_table_save(op->engine->volumes, volume, error))
+        return TRUE;
+    volume->spec->size = size;
+    return FALSE;
 }
 
 static gboolean resize_body(SteadJob *job, gpointer data, GError **error)
@@ -308,7 +297,13 @@ SteadJob *stead_engine_resize_volume(SteadEngine *engine, const char *name, guin
     SteadVolume *volume = stead_engine_volume(engine, name, error);
     if (volume == NULL || !check_growth(volume->name, volume->spec->size, size, error))
         return NULL;
-    return submit(engine, volume, "volume.resize", resize_body, size, error);
+    SteadOp *op = stead_op_new(engine, volume->id, volume->name);
+    op->number = size;
+    /* The holder must neither start nor stop meanwhile. */
+    const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
+    if (holder)
+        return stead_engine_submit_on(engine, holder, "volume.resize", resize_body, op, error);
+    return stead_engine_submit_named(engine, "volume", "volume.resize", resize_body, op, error);
 }
 
 /* ---- the root disk ---- */
@@ -334,8 +329,12 @@ static gboolean finish_root(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     if (instance == NULL)
         return FALSE;
+    guint64 size = instance->spec->disk;
     instance->spec->disk = op->number;
-    return stead_table_save(op->engine->instances, instance, error);
+    if (stead_table_save(op->engine->instances, instance, error))
+        return TRUE;
+    instance->spec->disk = size;
+    return FALSE;
 }
 
 gboolean stead_engine_grow_root_in_job(SteadEngine *engine, SteadJob *job, const char *id,

@@ -272,6 +272,29 @@ gboolean stead_image_store_remove(SteadImageStore *store, const SteadImage *imag
     return stead_image_store_remove_digest(store, image->digest, freed, error);
 }
 
+gboolean stead_image_store_withdraw(SteadImageStore *store, const SteadImage *image,
+                                    GHashTable *in_use, char **file, GError **error)
+{
+    *file = NULL;
+    if (image->digest == NULL || (in_use && g_hash_table_contains(in_use, image->digest)))
+        return TRUE;
+    g_autofree char *path = stead_image_store_path(store, image->digest);
+    g_autofree char *aside = stead_image_store_stage(store, SUFFIX, NULL, error);
+    if (aside == NULL)
+        return FALSE;
+    g_mutex_lock(&store->lock);
+    gboolean pinned = path == NULL || g_hash_table_contains(store->pins, image->digest);
+    int failed = !pinned && rename(path, aside) != 0 ? errno : 0;
+    g_mutex_unlock(&store->lock);
+    if (pinned || failed)
+        g_unlink(aside);
+    if (failed && failed != ENOENT)
+        return fail_errno(error, failed, "removing", path);
+    if (!pinned && !failed)
+        *file = g_steal_pointer(&aside);
+    return TRUE;
+}
+
 /* The digest that a file name stands for; NULL for other names. */
 static char *digest_of_name(const char *name)
 {

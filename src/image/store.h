@@ -70,6 +70,11 @@ void stead_image_store_settle(SteadImageStore *store, const char *digest);
 gboolean stead_image_store_remove(SteadImageStore *store, const SteadImage *image,
                                   GHashTable *in_use, guint64 *freed, GError **error);
 
+/* The quick half of a removal: under the same conditions the content goes to the staging folder,
+ * and *file, owned by the caller, is what is left to unlink; NULL when the content stays. */
+gboolean stead_image_store_withdraw(SteadImageStore *store, const SteadImage *image,
+                                    GHashTable *in_use, char **file, GError **error);
+
 /* The digests (char *, owned by the array) of stored files that are neither in `in_use` nor
  * pinned. stead_image_store_remove_digest() takes one away. */
 GPtrArray *stead_image_store_orphans(SteadImageStore *store, GHashTable *in_use, GError **error);
