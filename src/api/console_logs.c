@@ -8,16 +8,12 @@
  *
  * Time stamps belong to lines as the guest ended them. One such line may become several when it is
  * cleaned (overwriting becomes a line of its own); all of them get its time.
- *
- * libsoup notices that a client has left only when it writes, which a silent console never makes it
- * do. So the socket is watched for its end here.
  */
 #include "api/console_logs.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "api/leaving.h"
 #include "base/error.h"
 #include "console/clean.h"
 
@@ -31,7 +27,7 @@ typedef struct {
     guint64 expected;        /* the position of the next byte, if none is lost */
     guint64 line;            /* the position at which the guest's present line began */
     gboolean line_begins;    /* the next byte of text begins a line */
-    GSource *leaving;        /* NULL: not watched (any more) */
+    GSource *leaving;        /* NULL: not watched */
 } Stream;
 
 static gboolean flag(GHashTable *query, const char *name)
@@ -64,16 +60,9 @@ gboolean stead_console_logs_parse(GHashTable *query, SteadConsoleLogsOptions *op
     return TRUE;
 }
 
-static void stop_watching(Stream *stream)
-{
-    if (stream->leaving)
-        g_source_destroy(stream->leaving);
-    g_clear_pointer(&stream->leaving, g_source_unref);
-}
-
 static void stream_free(Stream *stream)
 {
-    stop_watching(stream);
+    stead_leaving_clear(&stream->leaving);
     stead_console_unsubscribe(stream->console, stream->reader);
     g_signal_handlers_disconnect_by_data(stream->message, stream);
     stead_times_cursor_free(stream->times);
@@ -193,28 +182,9 @@ static void on_finished(SoupServerMessage *message, gpointer data)
     stream_free(data);
 }
 
-/* The end of the stream from the client, or its next request, which is left to libsoup. */
-static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer data)
+static void on_left(gpointer data)
 {
-    Stream *stream = data;
-    char byte;
-    gssize n = recv(g_socket_get_fd(socket), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return G_SOURCE_CONTINUE;
-    stop_watching(stream);
-    if (n <= 0)
-        finish(stream);
-    return G_SOURCE_REMOVE;
-}
-
-static void watch_client(Stream *stream)
-{
-    GSocket *socket = soup_server_message_get_socket(stream->message);
-    if (socket == NULL)
-        return;
-    stream->leaving = g_socket_create_source(socket, G_IO_IN | G_IO_HUP, NULL);
-    g_source_set_callback(stream->leaving, G_SOURCE_FUNC(on_readable), stream, NULL);
-    g_source_attach(stream->leaving, g_main_context_get_thread_default());
+    finish(data);
 }
 
 static SteadConsoleFrom origin_of(SteadConsole *console, const SteadConsoleLogsOptions *options)
@@ -255,7 +225,7 @@ gboolean stead_console_stream_logs(SoupServerMessage *message, SteadConsole *con
     g_signal_connect(message, "finished", G_CALLBACK(on_finished), stream);
     g_signal_connect(message, "disconnected", G_CALLBACK(on_finished), stream);
     if (options->follow)
-        watch_client(stream);
+        stream->leaving = stead_leaving_watch(message, on_left, stream);
     soup_server_message_pause(message);
     return TRUE;
 }

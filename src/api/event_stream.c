@@ -10,26 +10,35 @@
 
 #include <string.h>
 
+#include "api/leaving.h"
 #include "base/error.h"
 
 #define MAX_BACKLOG (1024 * 1024)
 #define HEARTBEAT_SECONDS 15
+/* Streams at a time; one more is refused. */
+#define MAX_STREAMS 64
 
 typedef struct {
     SteadEvents *events;
     SoupServerMessage *message;
     guint subscription;
     guint heartbeat;
-    gsize backlog; /* bytes given to the message and not written yet */
+    GSource *leaving;
+    gsize stored;  /* bytes of stored events not written yet */
+    gsize backlog; /* bytes of later ones */
 } Stream;
+
+static guint n_streams;
 
 static void close_stream(Stream *stream)
 {
     stead_events_unsubscribe(stream->events, stream->subscription);
     g_source_remove(stream->heartbeat);
+    stead_leaving_clear(&stream->leaving);
     g_signal_handlers_disconnect_by_data(stream->message, stream);
     g_object_unref(stream->message);
     g_free(stream);
+    n_streams--;
 }
 
 static void on_gone(SoupServerMessage *message, gpointer data)
@@ -40,11 +49,15 @@ static void on_gone(SoupServerMessage *message, gpointer data)
 static void on_wrote(SoupServerMessage *message, guint bytes, gpointer data)
 {
     Stream *stream = data;
-    stream->backlog -= MIN(stream->backlog, bytes);
+    gsize old = MIN(stream->stored, bytes);
+    stream->stored -= old;
+    stream->backlog -= MIN(stream->backlog, bytes - old);
 }
 
-static void end_slow_stream(Stream *stream)
+/* For a reader that is too slow, or gone. */
+static void end_stream(gpointer data)
 {
+    Stream *stream = data;
     SoupServerMessage *message = g_object_ref(stream->message);
     close_stream(stream);
     soup_message_body_complete(soup_server_message_get_response_body(message));
@@ -59,7 +72,7 @@ static void send(Stream *stream, char *text)
     soup_message_body_append(soup_server_message_get_response_body(stream->message),
                              SOUP_MEMORY_TAKE, text, length);
     if (stream->backlog > MAX_BACKLOG)
-        end_slow_stream(stream);
+        end_stream(stream);
     else
         soup_server_message_unpause(stream->message);
 }
@@ -88,6 +101,11 @@ static gboolean follow(SteadRequest *request, SteadReply *reply, gboolean replay
     /* What is stored goes out as one piece: it is bounded, and no backlog of a slow reader. */
     g_autoptr(GString) stored = g_string_new(":\n\n");
     SteadEvents *events = stead_engine_events(request->engine);
+    if (n_streams >= MAX_STREAMS) {
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, "End one of them.",
+                        "%d event streams are open already", MAX_STREAMS);
+        return FALSE;
+    }
     if (replay && !stead_events_replay(events, since, append_event, stored, error))
         return FALSE;
     SoupMessageHeaders *headers = soup_server_message_get_response_headers(request->message);
@@ -100,6 +118,8 @@ static gboolean follow(SteadRequest *request, SteadReply *reply, gboolean replay
     soup_message_body_append(body, SOUP_MEMORY_COPY, stored->str, stored->len);
 
     Stream *stream = g_new0(Stream, 1);
+    n_streams++;
+    stream->stored = stored->len;
     stream->events = events;
     stream->message = g_object_ref(request->message);
     stream->subscription = stead_events_subscribe(events, send_event, stream);
@@ -108,13 +128,15 @@ static gboolean follow(SteadRequest *request, SteadReply *reply, gboolean replay
     /* Which of the two comes depends on whose side ends; close_stream() disconnects both. */
     g_signal_connect(stream->message, "finished", G_CALLBACK(on_gone), stream);
     g_signal_connect(stream->message, "disconnected", G_CALLBACK(on_gone), stream);
+    stream->leaving = stead_leaving_watch(stream->message, end_stream, stream);
     reply->taken = TRUE;
     return TRUE;
 }
 
 static void add_event(const SteadEvent *event, gpointer data)
 {
-    json_array_add_element(data, json_from_string(event->json, NULL));
+    GString *text = data;
+    g_string_append_printf(text, "%s%s", text->len > 1 ? "," : "", event->json);
 }
 
 STEAD_HANDLER(events)
@@ -127,11 +149,10 @@ STEAD_HANDLER(events)
     }
     if (stead_query_flag(request, "follow"))
         return follow(request, reply, text != NULL, since, error);
-    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
-    json_node_take_array(node, json_array_new());
-    if (stead_events_replay(stead_engine_events(request->engine), since, add_event,
-                            json_node_get_array(node), error))
-        return stead_reply_json(reply, node);
-    json_node_unref(node);
-    return FALSE;
+    g_autoptr(GString) list = g_string_new("[");
+    if (!stead_events_replay(stead_engine_events(request->engine), since, add_event, list, error))
+        return FALSE;
+    g_string_append_c(list, ']');
+    reply->text = g_steal_pointer(&list);
+    return TRUE;
 }

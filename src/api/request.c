@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "api/leaving.h"
 #include "base/error.h"
 #include "base/near.h"
 #include "base/units.h"
@@ -59,22 +60,30 @@ void stead_reply_error(SoupServerMessage *message, const GError *error)
 typedef struct {
     SoupServerMessage *message;
     SteadJob *job;
-    gulong handler;
+    gulong disconnected; /* 0: the client is gone */
+    GSource *leaving;
 } Waiting;
 
-static void on_client_gone(SoupServerMessage *message, gpointer data)
+static void on_left(gpointer data)
 {
     Waiting *waiting = data;
-    g_signal_handler_disconnect(message, waiting->handler);
-    waiting->handler = 0;
+    stead_job_cancel(waiting->job);
+}
+
+static void on_disconnected(SoupServerMessage *message, gpointer data)
+{
+    Waiting *waiting = data;
+    g_clear_signal_handler(&waiting->disconnected, message);
+    stead_leaving_clear(&waiting->leaving);
     stead_job_cancel(waiting->job);
 }
 
 static void on_job_ended(SteadJob *job, gpointer data)
 {
     Waiting *waiting = data;
-    if (waiting->handler != 0) {
-        g_signal_handler_disconnect(waiting->message, waiting->handler);
+    stead_leaving_clear(&waiting->leaving);
+    if (waiting->disconnected != 0) {
+        g_clear_signal_handler(&waiting->disconnected, waiting->message);
         if (stead_job_error(job))
             stead_reply_error(waiting->message, stead_job_error(job));
         else if (stead_job_result(job))
@@ -94,13 +103,67 @@ gboolean stead_reply_result(SteadRequest *request, SteadReply *reply, SteadJob *
     Waiting *waiting = g_new0(Waiting, 1);
     waiting->message = g_object_ref(request->message);
     waiting->job = job;
-    waiting->handler =
-        g_signal_connect(request->message, "disconnected", G_CALLBACK(on_client_gone), waiting);
+    waiting->disconnected =
+        g_signal_connect(request->message, "disconnected", G_CALLBACK(on_disconnected), waiting);
+    waiting->leaving = stead_leaving_watch(request->message, on_left, waiting);
     stead_job_notify(job, on_job_ended, waiting);
     /* A message without a status would be taken for a WebSocket's. */
     soup_server_message_set_status(request->message, SOUP_STATUS_OK, NULL);
     soup_server_message_pause(request->message);
     reply->taken = TRUE;
+    return TRUE;
+}
+
+/*
+ * json-glib's parser calls itself for each level and makes a node of each value, so both are
+ * counted before it sees the text: brackets and commas outside of strings.
+ */
+static gboolean check_shape(const char *text, gsize length, GError **error)
+{
+    guint depth = 0, deepest = 0, values = 0;
+    gboolean in_string = FALSE;
+    for (gsize i = 0; i < length; i++) {
+        char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+            continue;
+        }
+        in_string = c == '"';
+        values += c == ',' || c == '[' || c == '{';
+        depth += c == '[' || c == '{';
+        depth -= (c == ']' || c == '}') && depth > 0;
+        deepest = MAX(deepest, depth);
+    }
+    if (deepest <= STEAD_API_MAX_DEPTH && values <= STEAD_API_MAX_VALUES)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_INVALID, NULL,
+                    "the request has more than %d levels, or more than %d values",
+                    STEAD_API_MAX_DEPTH, STEAD_API_MAX_VALUES);
+    return FALSE;
+}
+
+gboolean stead_body_parse(const char *text, gsize length, JsonNode **node, GError **error)
+{
+    *node = NULL;
+    if (length == 0)
+        return TRUE;
+    if (!check_shape(text, length, error))
+        return FALSE;
+    g_autoptr(JsonParser) parser = json_parser_new_immutable();
+    g_autoptr(GError) parse_error = NULL;
+    if (!g_utf8_validate(text, (gssize)length, NULL) ||
+        !json_parser_load_from_data(parser, text, (gssize)length, &parse_error)) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request is not JSON: %s",
+                        parse_error ? parse_error->message : "it is not UTF-8");
+        return FALSE;
+    }
+    JsonNode *root = json_parser_get_root(parser);
+    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request must be a JSON object");
+        return FALSE;
+    }
+    *node = json_node_ref(root);
     return TRUE;
 }
 

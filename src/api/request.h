@@ -15,6 +15,9 @@
 
 /* The largest body; a spec is the largest thing that is sent, and JSON may write it longer. */
 #define STEAD_API_MAX_BODY (4 * STEAD_MAX_SPEC_BYTES)
+/* How deep its brackets go, and how many values it has. */
+#define STEAD_API_MAX_DEPTH 64
+#define STEAD_API_MAX_VALUES 250000
 #define STEAD_API_MAX_PARAMS 2
 
 typedef struct {
@@ -29,6 +32,7 @@ typedef struct {
 typedef struct {
     guint status;   /* 200 where the handler says nothing */
     JsonNode *json; /* owned; NULL for an empty body */
+    GString *text;  /* owned; JSON that is text already, instead */
     gboolean taken; /* the handler answers by itself, later or in a stream */
 } SteadReply;
 
@@ -49,6 +53,9 @@ gboolean stead_reply_list(SteadRequest *request, SteadReply *reply, GPtrArray *l
 
 /* Writes an error as the API's object into a message. */
 void stead_reply_error(SoupServerMessage *message, const GError *error);
+
+/* A body as an object; TRUE with *node NULL when it is empty. */
+gboolean stead_body_parse(const char *text, gsize length, JsonNode **node, GError **error);
 
 /* A member of the body. Those that are required fail with INVALID when absent; all do when the type
  * is another. An absent optional one leaves *value as it is. Strings are owned by the body. */

@@ -6,6 +6,7 @@
 #include "api/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <grp.h>
@@ -26,41 +27,24 @@ struct _SteadServer {
     char *socket_path; /* NULL when systemd owns it */
 };
 
-static void write_reply(SoupServerMessage *message, const SteadReply *reply)
+static void write_reply(SoupServerMessage *message, SteadReply *reply)
 {
     soup_server_message_set_status(message, reply->status, NULL);
-    if (reply->json == NULL)
+    if (reply->json == NULL && reply->text == NULL)
         return;
-    char *text = json_to_string(reply->json, FALSE);
+    char *text = reply->text ? g_string_free(g_steal_pointer(&reply->text), FALSE)
+                             : json_to_string(reply->json, FALSE);
     soup_server_message_set_response(message, "application/json", SOUP_MEMORY_TAKE, text,
                                      strlen(text));
 }
 
-/* The body as an object; TRUE with *node NULL when there is none. */
 static gboolean read_body(SoupServerMessage *message, JsonNode **node, GError **error)
 {
     SoupMessageBody *body = soup_server_message_get_request_body(message);
     g_autoptr(GBytes) bytes = soup_message_body_flatten(body);
     gsize length = 0;
     const char *text = g_bytes_get_data(bytes, &length);
-    *node = NULL;
-    if (length == 0)
-        return TRUE;
-    g_autoptr(JsonParser) parser = json_parser_new_immutable();
-    g_autoptr(GError) parse_error = NULL;
-    if (!g_utf8_validate(text, (gssize)length, NULL) ||
-        !json_parser_load_from_data(parser, text, (gssize)length, &parse_error)) {
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request is not JSON: %s",
-                        parse_error ? parse_error->message : "it is not UTF-8");
-        return FALSE;
-    }
-    JsonNode *root = json_parser_get_root(parser);
-    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root)) {
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request must be a JSON object");
-        return FALSE;
-    }
-    *node = json_node_ref(root);
-    return TRUE;
+    return stead_body_parse(text, length, node, error);
 }
 
 static void clear_request(SteadRequest *request)
@@ -125,9 +109,10 @@ static void on_headers(SoupServer *soup, SoupServerMessage *message, const char 
 {
     goffset length =
         soup_message_headers_get_content_length(soup_server_message_get_request_headers(message));
-    if (length > STEAD_API_MAX_BODY)
+    if (length > STEAD_API_MAX_BODY) {
+        soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
         refuse_size(message);
-    else
+    } else
         g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), NULL);
 }
 
@@ -145,6 +130,7 @@ static GSocket *take_passed_socket(GError **error)
     if (pid == NULL || fds == NULL || g_ascii_strtoull(pid, NULL, 10) != (guint64)getpid() ||
         g_ascii_strtoull(fds, NULL, 10) < 1)
         return NULL;
+    fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
     return g_socket_new_from_fd(LISTEN_FD, error);
 }
 

@@ -223,7 +223,9 @@ JsonNode *stead_event_data(const char *name, ...)
 
 JsonNode *stead_error_to_json(const GError *error)
 {
+    const char *said = stead_error_hint(error);
     g_autofree char *message = g_utf8_make_valid(error->message, -1);
+    g_autofree char *hint = said ? g_utf8_make_valid(said, -1) : NULL;
     return stead_event_data("code", stead_error_code_name(stead_error_code(error)), "message",
-                            message, "hint", stead_error_hint(error), NULL);
+                            message, "hint", hint, NULL);
 }
