@@ -226,6 +226,7 @@ gboolean stead_console_stream_logs(SoupServerMessage *message, SteadConsole *con
     g_signal_connect(message, "disconnected", G_CALLBACK(on_finished), stream);
     if (options->follow)
         stream->leaving = stead_leaving_watch(message, on_left, stream);
-    soup_server_message_pause(message);
+    /* Not paused: the headers go out now, and libsoup itself pauses until there is a chunk. Who
+     * follows a silent console knows by them that the stream stands. */
     return TRUE;
 }

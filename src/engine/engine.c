@@ -221,6 +221,20 @@ static JsonObject *describe_kvm(SteadEngine *engine)
     return object;
 }
 
+static JsonObject *describe_libvirt(SteadEngine *engine)
+{
+    gulong version = 0;
+    JsonObject *object = json_object_new();
+    gboolean connected = stead_libvirt_is_connected(engine->libvirt, &version);
+    json_object_set_boolean_member(object, "connected", connected);
+    if (connected && version > 0) {
+        g_autofree char *text = g_strdup_printf("%lu.%lu.%lu", version / 1000000,
+                                                version / 1000 % 1000, version % 1000);
+        json_object_set_string_member(object, "version", text);
+    }
+    return object;
+}
+
 static JsonObject *describe_host(SteadEngine *engine)
 {
     struct utsname name = {0};
@@ -233,6 +247,7 @@ static JsonObject *describe_host(SteadEngine *engine)
                                (gint64)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     json_object_set_string_member(object, "accel", stead_engine_accel(engine));
     json_object_set_object_member(object, "kvm", describe_kvm(engine));
+    json_object_set_object_member(object, "libvirt", describe_libvirt(engine));
     return object;
 }
 

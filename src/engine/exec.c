@@ -46,6 +46,7 @@ static SteadJob *ask(SteadEngine *engine, const char *id, const char *type, Stea
     question->name = g_strdup(instance->name);
     SteadJobOptions options = {.type = type,
                                .subject = instance->name,
+                               .id = instance->id,
                                .quiet = TRUE,
                                .func = func,
                                .data = question,

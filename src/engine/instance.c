@@ -59,6 +59,7 @@ SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *insta
     g_autofree char *lock = stead_engine_instance_lock(instance->id);
     SteadJobOptions options = {.type = type,
                                .subject = instance->name,
+                               .id = instance->id,
                                .lock = lock,
                                .func = body,
                                .data = op,

@@ -46,7 +46,7 @@ struct _SteadJobs {
 struct _SteadJob {
     gatomicrefcount refs;
     SteadJobs *jobs;
-    char *id, *type, *subject, *lock;
+    char *id, *type, *subject, *subject_id, *lock;
     gboolean composite, quiet;
     SteadJobFunc func;
     gpointer data;
@@ -83,6 +83,7 @@ void stead_job_unref(SteadJob *job)
     g_free(job->id);
     g_free(job->type);
     g_free(job->subject);
+    g_free(job->subject_id);
     g_free(job->lock);
     g_object_unref(job->cancellable);
     g_clear_error(&job->error);
@@ -102,6 +103,7 @@ static SteadJob *job_new(SteadJobs *jobs, const SteadJobOptions *options)
     job->id = g_strndup(uuid, 8);
     job->type = g_strdup(options->type);
     job->subject = g_strdup(options->subject ? options->subject : "");
+    job->subject_id = g_strdup(options->id);
     job->lock = g_strdup(options->lock);
     job->composite = options->composite;
     job->quiet = options->quiet;
@@ -146,12 +148,24 @@ static void remember(SteadJobs *jobs, SteadJob *job)
         stead_job_unref(g_queue_pop_tail(&jobs->finished));
 }
 
+/* The layers below know an instance by its id; whoever reads of it knows its name. */
+static void tell_by_name(const SteadJob *job, GError *error)
+{
+    if (error == NULL || job->subject_id == NULL || *job->subject == '\0')
+        return;
+    g_autoptr(GString) message = g_string_new(error->message);
+    g_string_replace(message, job->subject_id, job->subject, 0);
+    g_free(error->message);
+    error->message = g_strdup(message->str);
+}
+
 /* Makes the end visible: to waiting bodies, to subscribers, to the list of finished jobs. */
 static void finish(SteadJob *job, SteadJobState state, GError *error)
 {
     SteadJobs *jobs = job->jobs;
     job->state = state;
     job->error = error;
+    tell_by_name(job, error);
     job->finished = g_get_real_time();
     g_clear_handle_id(&job->progress_source, g_source_remove);
     if (job->free_data)

@@ -47,6 +47,7 @@ typedef gboolean (*SteadJobFunc)(SteadJob *job, gpointer data, GError **error);
 typedef struct {
     const char *type;    /* "instance.create" */
     const char *subject; /* name of what it works on */
+    const char *id;      /* the subject's, which is told by its name in an error; NULL: none */
     const char *lock;    /* NULL: none */
     gboolean composite;  /* only submits other jobs, none of them composite, and waits for them */
     gboolean quiet;      /* a question: no events, not remembered once it has ended */

@@ -192,6 +192,7 @@ SteadJob *stead_engine_snapshot(SteadEngine *engine, const char *instance_id, co
     snapshot->instance = g_strdup(instance->id);
     snapshot->name = g_strdup(name);
     snapshot->memory = memory < 0 ? stead_instance_is_up(instance) : memory;
+    snapshot->ready = snapshot->memory && instance->ready;
     snapshot->spec = stead_instance_spec_copy(instance->spec);
     snapshot->created = g_get_real_time();
     if (list->len > 0)
@@ -227,6 +228,17 @@ static gboolean begin_restore(gpointer data, GError **error)
     return TRUE;
 }
 
+/* The line that its readiness rule waits for may have been printed before the snapshot was taken,
+ * and is not printed again. */
+static void watch_restored(Work *work, SteadInstance *instance)
+{
+    SteadEngine *engine = work->op->engine;
+    const SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
+    stead_engine_watch(engine, instance, TRUE);
+    if (snapshot && snapshot->ready)
+        g_clear_pointer(&stead_engine_live(engine, instance->id)->rule, stead_match_free);
+}
+
 static gboolean finish_restore(gpointer data, GError **error)
 {
     Work *work = data;
@@ -250,7 +262,7 @@ static gboolean finish_restore(gpointer data, GError **error)
                                        stead_name_of(&stead_state_names, (int)from), NULL));
     stead_engine_live(engine, instance->id)->changed = g_get_monotonic_time();
     if (running)
-        stead_engine_watch(engine, instance, TRUE);
+        watch_restored(work, instance);
     stead_engine_changed(engine);
     return TRUE;
 }

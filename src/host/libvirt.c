@@ -45,6 +45,7 @@ struct _SteadLibvirt {
     guint generation;   /* counts connections */
     gboolean may_start; /* the daemons may still be started by us */
     gboolean closed;    /* freed by its owner */
+    gulong version; /* of libvirtd; 0: unknown */
     gboolean ids_known;
     guint uid, gid;
 
@@ -273,9 +274,13 @@ static virConnectPtr make(SteadLibvirt *libvirt, gboolean by_caller, GError **er
         queue(libvirt, 0, FALSE);
         return NULL;
     }
+    gulong version = 0;
+    if (virConnectGetLibVersion(conn, &version) != 0)
+        version = 0;
     g_mutex_lock(&libvirt->lock);
     if (!libvirt->closed) {
         libvirt->conn = conn;
+        libvirt->version = version;
         virConnectRef(conn);
         libvirt->generation = generation;
         libvirt->may_start = FALSE;
@@ -444,4 +449,13 @@ gboolean stead_libvirt_qemu_ids(SteadLibvirt *libvirt, guint *uid, guint *gid, G
     libvirt->ids_known = TRUE;
     g_mutex_unlock(&libvirt->lock);
     return TRUE;
+}
+
+gboolean stead_libvirt_is_connected(SteadLibvirt *libvirt, gulong *version)
+{
+    g_mutex_lock(&libvirt->lock);
+    gboolean connected = libvirt->conn != NULL;
+    *version = libvirt->version;
+    g_mutex_unlock(&libvirt->lock);
+    return connected;
 }

@@ -53,6 +53,10 @@ SteadErrorCode stead_libvirt_error_class(const virError *failure);
 /* The uid and gid that QEMU runs as under this libvirtd (capabilities' dac baselabel); cached. */
 gboolean stead_libvirt_qemu_ids(SteadLibvirt *libvirt, guint *uid, guint *gid, GError **error);
 
+/* Whether there is a connection now, and then the version of libvirtd as libvirt counts it (8.0.0
+ * is 8000000), 0: unknown. Never connects, never blocks. */
+gboolean stead_libvirt_is_connected(SteadLibvirt *libvirt, gulong *version);
+
 static inline void stead_vir_domain_free(virDomainPtr p)
 {
     virDomainFree(p);

@@ -123,16 +123,12 @@ static void add_users(JsonBuilder *builder, Spec *spec)
     json_builder_end_array(builder);
 }
 
-static void add_packages(JsonBuilder *builder, Spec *spec, gboolean agent)
+static void add_packages(JsonBuilder *builder, Spec *spec)
 {
-    if (count(spec->packages) == 0 && !agent)
+    if (count(spec->packages) == 0)
         return;
     add_boolean(builder, "package_update", TRUE);
-    begin_member(builder, "packages", TRUE);
-    if (agent)
-        json_builder_add_string_value(builder, "qemu-guest-agent");
-    add_items(builder, spec->packages);
-    json_builder_end_array(builder);
+    add_list(builder, "packages", spec->packages);
 }
 
 static gboolean has_proxy(Spec *spec)
@@ -140,16 +136,29 @@ static gboolean has_proxy(Spec *spec)
     return spec->proxy.http || spec->proxy.https || spec->proxy.no_proxy;
 }
 
+/* The guest looks whether it has the agent: only where it lacks it are package lists fetched, which
+ * takes a minute under emulation and cannot be done at all without a network. */
+#define INSTALL_AGENT                                                                              \
+    "command -v qemu-ga > /dev/null || "                                                           \
+    "if command -v apt-get > /dev/null; then "                                                     \
+    "export DEBIAN_FRONTEND=noninteractive; "                                                      \
+    "apt-get install -y qemu-guest-agent || "                                                      \
+    "{ apt-get update && apt-get install -y qemu-guest-agent; }; "                                 \
+    "elif command -v dnf > /dev/null; then dnf install -y qemu-guest-agent; "                      \
+    "else zypper -n install qemu-guest-agent; fi"
+
 /* cloud-init makes one shell script of all commands, so what the first exports the others see. */
 static void add_commands(JsonBuilder *builder, Spec *spec, gboolean agent)
 {
     if (count(spec->commands) == 0 && !agent)
         return;
     begin_member(builder, "runcmd", TRUE);
-    if (agent)
-        json_builder_add_string_value(builder, "systemctl --no-block start qemu-guest-agent");
-    if (has_proxy(spec) && count(spec->commands) > 0)
+    if (has_proxy(spec))
         json_builder_add_string_value(builder, "set -a; . /etc/environment; set +a");
+    if (agent) {
+        json_builder_add_string_value(builder, INSTALL_AGENT);
+        json_builder_add_string_value(builder, "systemctl --no-block start qemu-guest-agent");
+    }
     add_items(builder, spec->commands);
     json_builder_end_array(builder);
 }
@@ -233,7 +242,7 @@ static char *write_cloud_config(const SteadSeedOptions *options, gboolean below,
     add_list(builder, "ssh_authorized_keys", spec->ssh_keys);
     add_proxy(builder, spec);
     add_growth(builder);
-    add_packages(builder, spec, options->install_agent);
+    add_packages(builder, spec);
     add_commands(builder, spec, options->install_agent);
     json_builder_end_object(builder);
     return write_document(builder, "#cloud-config\n", error);

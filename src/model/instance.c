@@ -97,6 +97,7 @@ static const SteadField snapshot_fields[] = {
     S(STRING, name, "name", name, REQUIRED),
     S(STRING, parent, "parent", name),
     S(BOOL, memory, "memory", ALWAYS),
+    S(BOOL, ready, "ready"),
     S(BOOL, complete, "complete", ALWAYS),
     S(NUMBER, size, guint64, "size", ALWAYS),
     SPEC(SteadSnapshot, SteadInstanceSpec, stead_instance_spec_table),

@@ -65,6 +65,7 @@ typedef struct {
     char *name;              /* unique within the instance */
     char *parent;            /* name of the snapshot it was taken after; NULL: none */
     gboolean memory;         /* holds the memory of a running guest too */
+    gboolean ready;          /* it was ready then, and so it is once its memory is back */
     gboolean complete;       /* FALSE: being made; a restart of the daemon removes it */
     guint64 size;            /* bytes on disk that removing it would free; an estimate */
     SteadInstanceSpec *spec; /* of the instance at that time */

@@ -5,6 +5,7 @@
  * killed in the guest, as well as the agent can.
  */
 #include <libvirt/libvirt-qemu.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "runtime/vm/agent_reply.h"
@@ -108,6 +109,21 @@ static SteadExecResult *await_exit(virDomainPtr domain, gint64 pid, gint64 deadl
     }
 }
 
+/* The agent's own words for a program that it cannot start carry GLib's reason in a tail. */
+static void explain_refusal(const char *program, GError **error)
+{
+    if (error == NULL || *error == NULL || !strstr((*error)->message, "Failed to execute child"))
+        return;
+    const char *open = strrchr((*error)->message, '(');
+    g_autofree char *why = g_strdup(open ? open + 1 : "it cannot be executed");
+    if (strrchr(why, ')'))
+        *strrchr(why, ')') = '\0';
+    g_clear_error(error);
+    stead_set_error(error, STEAD_ERROR_NOT_FOUND,
+                    "No shell is involved: give a program and its arguments, or sh -c '...'.",
+                    "the guest cannot run '%s': %s", program, why);
+}
+
 SteadExecResult *stead_vm_exec(gpointer self, const char *id, const char *const argv[],
                                const char *input, guint64 timeout_ms, GCancellable *cancellable,
                                GError **error)
@@ -125,6 +141,8 @@ SteadExecResult *stead_vm_exec(gpointer self, const char *id, const char *const 
     if (domain == NULL)
         return NULL;
     g_autoptr(JsonNode) answer = ask(domain, request, COMMAND_TIMEOUT_S, error);
+    if (answer == NULL)
+        explain_refusal(argv[0], error);
     if (answer == NULL || !stead_agent_reply_pid(answer, &pid, error))
         return NULL;
     return await_exit(domain, pid, deadline, cancellable, error);
