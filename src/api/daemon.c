@@ -17,6 +17,7 @@
 #include "api/server.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "host/checks.h"
 
 typedef struct {
@@ -134,6 +135,7 @@ int main(int argc, char **argv)
 {
     Options options = {0};
     g_autoptr(GError) error = NULL;
+    stead_memory_init();
     setlocale(LC_ALL, "");
     umask(022);
     if (!parse_options(&options, &argc, &argv, &error))

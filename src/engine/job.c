@@ -428,6 +428,11 @@ SteadJobState stead_job_state(const SteadJob *job)
     return job->state;
 }
 
+gboolean stead_job_is_quiet(const SteadJob *job)
+{
+    return job->quiet;
+}
+
 const GError *stead_job_error(const SteadJob *job)
 {
     return job->error;

@@ -81,6 +81,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadJob, stead_job_unref)
 
 const char *stead_job_id(const SteadJob *job);
 SteadJobState stead_job_state(const SteadJob *job);
+gboolean stead_job_is_quiet(const SteadJob *job);
 /* The error of a failed or cancelled job; NULL else. */
 const GError *stead_job_error(const SteadJob *job);
 /* With its result, which events never carry: it may be large, or meant for one reader. */

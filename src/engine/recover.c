@@ -12,6 +12,7 @@
  * networks and files are never touched.
  */
 #include "base/error.h"
+#include "base/memory.h"
 #include "engine/state.h"
 #include "net/network.h"
 #include "net/ports.h"
@@ -375,6 +376,22 @@ static gboolean settle(gpointer data, GError **error)
     return TRUE;
 }
 
+static void note_other(SteadJob *job, gpointer data)
+{
+    *(gboolean *)data |= !stead_job_is_quiet(job);
+}
+
+/* An idle daemon takes no more than it needs. */
+static gboolean tidy(gpointer data, GError **error)
+{
+    Survey *survey = data;
+    gboolean busy = FALSE;
+    stead_jobs_each(survey->engine->jobs, TRUE, note_other, &busy);
+    if (!busy)
+        stead_memory_give_back();
+    return TRUE;
+}
+
 static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
 {
     Survey *survey = data;
@@ -391,7 +408,7 @@ static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
         if (!remove_remains(survey, job, error))
             return FALSE;
     }
-    return stead_job_sync(job, settle, survey, error);
+    return stead_job_sync(job, settle, survey, error) && stead_job_sync(job, tidy, survey, error);
 }
 
 void stead_engine_reconcile(SteadEngine *engine)
