@@ -19,6 +19,7 @@ STEAD = BUILD / "src/cli/stead"
 DAEMON = BUILD / "src/api/stead-daemon"
 PROBE = BUILD / "src/vmm/stead-kvm-probe"
 START_SECONDS = 30
+FOLLOW_SECONDS = 120
 
 
 class Failed(Exception):
@@ -87,17 +88,18 @@ class Host:
     def follow(self, *words, until):
         """Runs a command that tells events, one JSON object a line, until one satisfies `until`.
         What it began goes on. Milliseconds until then."""
+        words = ["timeout", str(FOLLOW_SECONDS), STEAD, *words]
         since = time.perf_counter()
-        process = subprocess.Popen([STEAD, *words, "--format", "json"], env=self.env, text=True,
+        process = subprocess.Popen([*words, "--format", "json"], env=self.env, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         try:
             for line in process.stdout:
                 if until(json.loads(line)):
                     return (time.perf_counter() - since) * 1e3
-            raise Failed(f"stead {' '.join(words)}: {process.stderr.read().strip()}")
+            raise Failed(f"{' '.join(map(str, words))}: {process.stderr.read().strip() or 'no end'}")
         finally:
-            process.kill()
+            process.terminate()
             process.wait()
 
     def resident(self):
@@ -106,9 +108,8 @@ class Host:
         return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1]) / 1024
 
     def remove_all(self):
-        names = self.stead("ls", "--quiet", ok=False).split()
-        if names:
-            self.stead("rm", "--force", *names, ok=False)
+        for name in self.stead("ls", "--quiet", ok=False).split():
+            self.stead("rm", "--force", name, ok=False)
         for network in self.show("network", "ls"):
             self.stead("network", "rm", network["name"], ok=False)
 
