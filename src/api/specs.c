@@ -14,9 +14,10 @@ static SteadSpec *read_spec(SteadRequest *request, GError **error)
     for (guint i = 0; spec && i < spec->instances->len; i++) {
         if (!stead_instance_spec_names_files(spec->instances->pdata[i]))
             continue;
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                        "instance '%s' names files, which the client must read: send their contents",
-                        (const char *)spec->instance_names->pdata[i]);
+        stead_set_error(
+            error, STEAD_ERROR_INVALID, NULL,
+            "instance '%s' names files, which the client must read: send their contents",
+            (const char *)spec->instance_names->pdata[i]);
         return NULL;
     }
     return g_steal_pointer(&spec);

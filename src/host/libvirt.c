@@ -45,7 +45,7 @@ struct _SteadLibvirt {
     guint generation;   /* counts connections */
     gboolean may_start; /* the daemons may still be started by us */
     gboolean closed;    /* freed by its owner */
-    gulong version; /* of libvirtd; 0: unknown */
+    gulong version;     /* of libvirtd; 0: unknown */
     gboolean ids_known;
     guint uid, gid;
 
