@@ -108,8 +108,10 @@ class Host:
         return int(re.search(r"^VmRSS:\s+(\d+)", status, re.M)[1]) / 1024
 
     def remove_all(self):
-        for name in self.stead("ls", "--quiet", ok=False).split():
-            self.stead("rm", "--force", name, ok=False)
+        for _ in range(2):  # one that is being removed already fails the first time
+            names = self.stead("ls", "--quiet", ok=False).split()
+            if names:
+                self.stead("rm", "--force", *names, ok=False)
         for network in self.show("network", "ls"):
             self.stead("network", "rm", network["name"], ok=False)
 

@@ -17,6 +17,8 @@ class Sample:
         return statistics.median(self.values)
 
     def __str__(self):
+        if self.unit == "ms" and self.median >= 10000:
+            return str(Sample((value / 1e3 for value in self.values), "s"))
         if len(self.values) == 1:
             return f"{number(self.median)} {self.unit}"
         return (f"{number(self.median)} {self.unit} "
