@@ -54,7 +54,6 @@ static void on_wrote(SoupServerMessage *message, guint bytes, gpointer data)
     stream->backlog -= MIN(stream->backlog, bytes - old);
 }
 
-/* For a reader that is too slow, or gone. */
 static void end_stream(gpointer data)
 {
     Stream *stream = data;
@@ -65,6 +64,15 @@ static void end_stream(gpointer data)
     g_object_unref(message);
 }
 
+/* The connection goes, too: what waits for the reader would stay as long as it does. */
+static void drop_slow_reader(Stream *stream)
+{
+    GSocket *socket = soup_server_message_get_socket(stream->message);
+    if (socket)
+        g_socket_shutdown(socket, TRUE, TRUE, NULL);
+    end_stream(stream);
+}
+
 static void send(Stream *stream, char *text)
 {
     gsize length = strlen(text);
@@ -72,7 +80,7 @@ static void send(Stream *stream, char *text)
     soup_message_body_append(soup_server_message_get_response_body(stream->message),
                              SOUP_MEMORY_TAKE, text, length);
     if (stream->backlog > MAX_BACKLOG)
-        end_stream(stream);
+        drop_slow_reader(stream);
     else
         soup_server_message_unpause(stream->message);
 }

@@ -16,7 +16,8 @@ static const struct {
     const char *name;
     const char *members;
 } answers[] = {
-    {"Host", "name version api host root pid uptime-ms instances resident"},
+    {"Host", "name version api host root pid uptime-ms instances resident adopted"},
+    {"Report", "ok checks"}, /* of Check */
     {"Check", "id title status found why mend"},
     {"InstanceSummary",
      "id name project kind state ready stage image cpus memory addresses created "

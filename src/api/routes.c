@@ -12,7 +12,7 @@
 /* clang-format off */
 const SteadRoute stead_routes[] = {
     {"GET", "/v1", stead_api_describe, "The host and its daemon", NULL, NULL, STEAD_ANSWER_OBJECT, "Host"},
-    {"GET", "/v1/doctor", stead_api_doctor, "Check what the host needs", NULL, NULL, STEAD_ANSWER_LIST, "Check"},
+    {"GET", "/v1/doctor", stead_api_doctor, "Check what the host needs", NULL, NULL, STEAD_ANSWER_OBJECT, "Report"},
     {"GET", "/v1/openapi.json", stead_api_openapi, "This description", NULL, NULL, STEAD_ANSWER_OBJECT, NULL},
     {"GET", "/v1/schema.json", stead_api_schema, "The JSON Schema of a spec", NULL, NULL, STEAD_ANSWER_OBJECT, NULL},
 
