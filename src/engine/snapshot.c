@@ -117,6 +117,8 @@ static gboolean complete(gpointer data, GError **error)
         return TRUE;
     g_clear_pointer(&snapshot->layers, json_node_unref);
     snapshot->layers = json_node_ref(work->layers);
+    snapshot->size = (guint64)json_object_get_int_member_with_default(
+        json_node_get_object(work->layers), "size", 0);
     snapshot->memory = work->op->flag;
     snapshot->complete = TRUE;
     if (!stead_table_save(engine->snapshots, snapshot, error))
