@@ -113,6 +113,11 @@ const SteadBuildFile stead_build_files_after[] = {
      "ExecStart=/lib/systemd/systemd-networkd-wait-online --timeout=30\n"},
     /* Type=idle would hold the prompt back for 5 s while cloud-init has jobs queued. */
     {"/etc/systemd/system/getty@.service.d/stead.conf", 0644, "[Service]\nType=simple\n"},
-    {"/etc/systemd/system/serial-getty@.service.d/stead.conf", 0644, "[Service]\nType=simple\n"},
+    /* Without a size, newer systemd asks the terminal for one, and eats what is typed meanwhile. */
+    {"/etc/systemd/system/serial-getty@.service.d/stead.conf", 0644,
+     "[Service]\n"
+     "Type=simple\n"
+     "TTYRows=24\n"
+     "TTYColumns=80\n"},
     {NULL},
 };
