@@ -26,8 +26,8 @@ STEAD_HANDLER(network_create)
 
 STEAD_HANDLER(network_show)
 {
-    SteadNetwork *network = stead_engine_network(request->engine, request->params[0], error);
-    return network && stead_reply_json(reply, stead_engine_show_network(request->engine, network));
+    return stead_reply_result(
+        request, reply, stead_engine_inspect_network(request->engine, request->params[0], error));
 }
 
 STEAD_HANDLER(network_remove)

@@ -4,6 +4,7 @@
  * knows its subnet and bridge; one that was not (a daemon was killed in between) is made again by
  * recover.c or by the next instance that needs it.
  */
+#include "net/lease.h"
 #include "net/network.h"
 #include "base/error.h"
 #include "engine/state.h"
@@ -56,6 +57,64 @@ static gboolean copy_network(gpointer data, GError **error)
     else
         op->extra = stead_network_copy(network);
     return network != NULL;
+}
+
+/* ---- with its leases, which only libvirtd knows ---- */
+
+static JsonArray *leases_to_json(const GPtrArray *leases)
+{
+    JsonArray *array = json_array_new();
+    for (guint i = 0; i < leases->len; i++) {
+        const SteadLease *lease = leases->pdata[i];
+        JsonObject *object = json_object_new();
+        json_object_set_string_member(object, "mac", lease->mac);
+        json_object_set_string_member(object, "address", lease->ip);
+        if (lease->hostname)
+            json_object_set_string_member(object, "hostname", lease->hostname);
+        json_array_add_object_element(array, object);
+    }
+    return array;
+}
+
+typedef struct {
+    SteadOp *op;
+    JsonNode *shown;
+} Inspection;
+
+static gboolean show_it(gpointer data, GError **error)
+{
+    Inspection *inspection = data;
+    if (!copy_network(inspection->op, error))
+        return FALSE;
+    inspection->shown = stead_engine_show_network(inspection->op->engine, inspection->op->extra);
+    return TRUE;
+}
+
+static gboolean inspect_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    Inspection inspection = {op, NULL};
+    if (!stead_job_sync(job, show_it, &inspection, error))
+        return FALSE;
+    g_autoptr(GPtrArray) leases = stead_network_leases(op->engine->libvirt, op->extra, error);
+    if (leases == NULL) {
+        json_node_unref(inspection.shown);
+        return FALSE;
+    }
+    json_object_set_array_member(json_node_get_object(inspection.shown), "leases",
+                                 leases_to_json(leases));
+    stead_job_set_result(job, inspection.shown);
+    return TRUE;
+}
+
+SteadJob *stead_engine_inspect_network(SteadEngine *engine, const char *name, GError **error)
+{
+    SteadNetwork *network = stead_engine_network(engine, name, error);
+    if (network == NULL)
+        return NULL;
+    SteadOp *op = stead_op_new(engine, network->id, network->name);
+    op->free_extra = (GDestroyNotify)stead_network_free;
+    return stead_engine_submit_question(engine, "network.show", inspect_body, op, error);
 }
 
 /* Takes over what making it found out. */

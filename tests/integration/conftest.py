@@ -8,7 +8,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import stead  # noqa: E402  (the path comes first)
+import guest as guests  # noqa: E402  (the path comes first)
+import stead  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -60,3 +61,59 @@ def clean_daemon(daemon):
         daemon.start()
     daemon.api.remove_everything()
     stead.assert_clean(daemon)
+
+
+@pytest.fixture(scope="session")
+def guest():
+    """The Debian guest, booted; for tests that leave it as it is."""
+    reason = stead.why_not()
+    if reason:
+        pytest.skip(reason)
+    daemon = stead.Daemon(stead.scratch_root()).start()
+    try:
+        made = guests.Guest(daemon)
+        try:
+            made.boot()
+        except guests.Unavailable as why:
+            pytest.skip(str(why))
+        yield made
+        if not daemon.running():
+            daemon.start()
+        daemon.api.remove_everything()
+        stead.assert_clean(daemon)
+    finally:
+        daemon.cleanup()
+
+
+@pytest.fixture
+def fresh(guest):
+    """The guest, for a test that changes it: it is taken back to its first ready moment."""
+    guest.reset()
+    return guest
+
+
+@pytest.fixture(scope="module")
+def blank_host():
+    """A daemon with the image of the tiny guests, for all tests of a file."""
+    reason = stead.why_not()
+    if reason:
+        pytest.skip(reason)
+    daemon = stead.Daemon(stead.scratch_root()).start()
+    try:
+        stead.import_blank(daemon)
+        yield daemon
+    finally:
+        daemon.cleanup()
+
+
+@pytest.fixture
+def blank(blank_host):
+    """As `blank_host`; what a test makes is removed at its end, the image excepted."""
+    yield blank_host
+    if not blank_host.running():
+        blank_host.start()
+    for item in blank_host.api.instances():
+        blank_host.api.remove(item["name"])
+    for kind in ("volumes", "networks"):
+        for item in blank_host.api.get(f"/v1/{kind}"):
+            blank_host.api.run("DELETE", f"/v1/{kind}/{stead.quote(item['name'])}")

@@ -6,6 +6,7 @@
  */
 #include "base/error.h"
 #include "runtime/vm/domain_xml.h"
+#include "runtime/vm/host_fit.h"
 #include "runtime/vm/internal.h"
 
 /* A guest that is still booting loses the request to shut down: it is asked again. */
@@ -29,7 +30,8 @@ gboolean stead_vm_prepare(gpointer self, const SteadMachine *machine, GError **e
 {
     g_autoptr(virConnect) conn = NULL;
     g_autoptr(virDomain) domain = NULL;
-    if (!stead_vm_open_dirs(self, machine, error) ||
+    if (!stead_vm_fits_host(machine->spec, NULL, error) ||
+        !stead_vm_open_dirs(self, machine, error) ||
         !lookup_if_any(self, machine->id, &conn, &domain, error))
         return FALSE;
     g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
@@ -45,6 +47,8 @@ gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **err
     stead_vm_know(self, machine->id);
     if (domain && stead_vm_is_active(domain))
         return TRUE;
+    if (!stead_vm_fits_host(machine->spec, NULL, error))
+        return FALSE;
     g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
     if (current == NULL || !stead_vm_open_dirs(self, machine, error) ||
         !stead_vm_define(self, conn, current, error))
