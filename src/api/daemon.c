@@ -10,7 +10,6 @@
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -62,7 +61,8 @@ static int doctor(const SteadPaths *paths, const char *format)
     return stead_checks_all_ok(results) ? 0 : stead_error_exit_code(STEAD_ERROR_MISSING);
 }
 
-/* One daemon a root: the lock lives as long as the descriptor. */
+/* One daemon a root: the lock lives as long as the descriptor. It is one of fcntl(2), which
+ * children do not inherit: a killed daemon's that is between fork and exec keeps nobody out. */
 static int lock_root(const SteadPaths *paths, GError **error)
 {
     g_autofree char *path = g_build_filename(paths->state, "lock", NULL);
@@ -74,7 +74,8 @@ static int lock_root(const SteadPaths *paths, GError **error)
                     g_strerror(errno));
         return -1;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_SETLK, &whole) != 0) {
         stead_set_error(error, STEAD_ERROR_BUSY, "'stead info' shows it.",
                         "another stead-daemon has %s already", paths->state);
         return -1;

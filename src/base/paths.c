@@ -20,6 +20,8 @@
 #define LONGEST_SOCKET_SUFFIX 64
 /* Deep enough for anything stead makes; a deeper tree is refused rather than followed. */
 #define MAX_DEPTH 64
+/* Of mkstemp(3): a dot and six characters. */
+#define TEMPORARY_SUFFIX 7
 
 SteadPaths *stead_paths_new_for_root(const char *root, GError **error)
 {
@@ -119,6 +121,36 @@ gboolean stead_remove_tree(const char *path, GError **error)
 {
     int result = remove_at(AT_FDCWD, path, 0);
     return result == 0 ? TRUE : fail_errno(error, -result, "removing", path);
+}
+
+/* ".XXXXXX", as mkstemp(3) fills it in. */
+static gboolean is_temporary(const char *name)
+{
+    gsize length = strlen(name);
+    if (length <= TEMPORARY_SUFFIX || name[length - TEMPORARY_SUFFIX] != '.')
+        return FALSE;
+    for (const char *c = name + length - TEMPORARY_SUFFIX + 1; *c; c++)
+        if (!g_ascii_isalnum(*c))
+            return FALSE;
+    return TRUE;
+}
+
+gboolean stead_sweep_temporaries(const char *path, gint64 before, GError **error)
+{
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return errno == ENOENT ? TRUE : fail_errno(error, errno, "reading", path);
+    int result = 0;
+    struct dirent *entry;
+    while (result == 0 && (entry = readdir(dir)) != NULL) {
+        struct stat st;
+        if (is_temporary(entry->d_name) &&
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_mtim.tv_sec * G_USEC_PER_SEC + st.st_mtim.tv_nsec / 1000 < before)
+            result = remove_at(dirfd(dir), entry->d_name, 1);
+    }
+    closedir(dir);
+    return result == 0 ? TRUE : fail_errno(error, -result, "sweeping", path);
 }
 
 static gboolean write_all(int fd, const char *bytes, gsize length)

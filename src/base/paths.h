@@ -39,6 +39,11 @@ gboolean stead_make_dir(const char *path, int mode, GError **error);
 /* Removes a file or a whole folder, without following symbolic links; success when absent. */
 gboolean stead_remove_tree(const char *path, GError **error);
 
+/* Removes what a crash left of stead_write_file() and mkdtemp(3) right below the folder: entries
+ * whose names end in a dot and six random characters, and that are older than `before` (wall clock,
+ * microseconds). Success when there is no such folder. */
+gboolean stead_sweep_temporaries(const char *path, gint64 before, GError **error);
+
 /* Replaces `path` atomically with the bytes given (temporary file, fsync, rename, fsync of the
  * folder). `length` -1 for a string. */
 gboolean stead_write_file(const char *path, const char *bytes, gssize length, int mode,

@@ -3,11 +3,18 @@
  * Running a program to its end, on GSubprocess. Each run iterates a private main context, so that
  * output is drained while the program runs and cancelling acts at once: SIGTERM first, SIGKILL
  * when that is ignored. The function returns only after the program was reaped.
+ *
+ * Usually its output is read to the end, which comes when all who hold it have closed it. After a
+ * cancel, what children that outlive the program go on to write is of no interest: then reading
+ * ends with the program.
  */
 #include "base/subprocess.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -73,6 +80,7 @@ typedef struct {
     guint open_streams;
     gboolean exited;
     GSource *kill_timer;
+    GCancellable *reading;
 } Run;
 
 typedef struct {
@@ -122,14 +130,14 @@ static void on_read(GObject *stream, GAsyncResult *result, gpointer data)
     }
     take_bytes(reader->run, reader->is_err, reader->buffer, (gsize)n);
     g_input_stream_read_async(G_INPUT_STREAM(stream), reader->buffer, sizeof reader->buffer,
-                              G_PRIORITY_DEFAULT, NULL, on_read, reader);
+                              G_PRIORITY_DEFAULT, reader->run->reading, on_read, reader);
 }
 
 static void start_reading(Reader *reader, GInputStream *stream)
 {
     reader->run->open_streams++;
     g_input_stream_read_async(stream, reader->buffer, sizeof reader->buffer, G_PRIORITY_DEFAULT,
-                              NULL, on_read, reader);
+                              reader->run->reading, on_read, reader);
 }
 
 static void on_exit_of_process(GObject *process, GAsyncResult *result, gpointer data)
@@ -157,6 +165,16 @@ static gboolean on_cancelled(GCancellable *cancellable, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* In the child, before it becomes the program. A daemon that is killed leaves nothing behind that
+ * still writes where its successor begins anew: the program is asked to end when the thread that
+ * waits for it does. */
+static void end_with_parent(gpointer parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != GPOINTER_TO_INT(parent))
+        _exit(EXIT_FAILURE);
+}
+
 static GSubprocess *spawn(const char *const argv[], const SteadRunOptions *options, GError **error)
 {
     g_autofree char *path = NULL;
@@ -172,6 +190,8 @@ static GSubprocess *spawn(const char *const argv[], const SteadRunOptions *optio
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
         G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE |
         (input ? G_SUBPROCESS_FLAGS_STDIN_PIPE : G_SUBPROCESS_FLAGS_NONE));
+    g_subprocess_launcher_set_child_setup(launcher, end_with_parent, GINT_TO_POINTER(getpid()),
+                                          NULL);
     if (options && options->cwd)
         g_subprocess_launcher_set_cwd(launcher, options->cwd);
     for (const char *const *pair = options ? options->env : NULL; pair && *pair; pair++) {
@@ -233,8 +253,11 @@ static void iterate(Run *run, GMainContext *context, GCancellable *cancellable)
         g_source_set_callback(cancel, G_SOURCE_FUNC(on_cancelled), run, NULL);
         g_source_attach(cancel, context);
     }
-    while (!run->exited || run->open_streams > 0)
+    while (!run->exited || run->open_streams > 0) {
+        if (run->exited && (run->overflow || g_cancellable_is_cancelled(cancellable)))
+            g_cancellable_cancel(run->reading);
         g_main_context_iteration(context, TRUE);
+    }
     if (cancel)
         g_source_destroy(cancel);
     if (run->kill_timer)
@@ -258,12 +281,14 @@ gboolean stead_run(const char *const argv[], const SteadRunOptions *options,
         g_autoptr(GString) line = g_string_new(NULL);
         g_autoptr(GString) err_line = g_string_new(NULL);
         g_autoptr(GString) out = g_string_new(NULL);
+        g_autoptr(GCancellable) reading = g_cancellable_new();
         Run run = {.options = options,
                    .process = process,
                    .out = out,
                    .err = err,
                    .line = line,
-                   .err_line = err_line};
+                   .err_line = err_line,
+                   .reading = reading};
         iterate(&run, context, cancellable);
         done = report(&run, argv[0], cancellable, error);
         if (done && output)

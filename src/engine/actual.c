@@ -3,7 +3,13 @@
  * What the host says against what the records say, for instances that no job is working on: one
  * that ended by itself is marked, and started again where its restart policy wants that; one
  * that somebody started, paused or stopped by other means is shown as it is.
+ *
+ * While a job has the instance, or before the records were compared with the host, the last word
+ * is kept, and heard afterwards: what the job left behind it agrees with, and says nothing new; but
+ * a guest that ended behind the job's back is noticed.
  */
+#include <string.h>
+
 #include "base/error.h"
 #include "engine/state.h"
 
@@ -81,15 +87,42 @@ static void on_run(SteadEngine *engine, SteadInstance *instance, SteadState stat
     }
 }
 
+static void keep(SteadEngine *engine, const SteadActual *actual)
+{
+    SteadActual *copy = g_new0(SteadActual, 1);
+    copy->id = g_strdup(actual->id);
+    copy->domain = g_strdup(actual->domain);
+    copy->state = actual->state;
+    copy->failed = actual->failed;
+    g_hash_table_replace(engine->heard, g_strdup(actual->id), copy);
+}
+
+void stead_engine_on_job_ended(SteadJob *job, gpointer data)
+{
+    SteadEngine *engine = data;
+    const char *lock = stead_job_lock(job);
+    if (lock == NULL || !g_str_has_prefix(lock, STEAD_INSTANCE_LOCK) ||
+        stead_jobs_active_with_lock(engine->jobs, lock))
+        return;
+    g_autofree char *id = NULL;
+    g_autoptr(SteadActual) actual = NULL;
+    if (g_hash_table_steal_extended(engine->heard, lock + strlen(STEAD_INSTANCE_LOCK),
+                                    (gpointer *)&id, (gpointer *)&actual))
+        stead_engine_on_actual(actual, engine);
+}
+
 void stead_engine_on_actual(const SteadActual *actual, gpointer data)
 {
     SteadEngine *engine = data;
     SteadInstance *instance = stead_table_get(engine->instances, actual->id);
-    if (instance == NULL || !engine->adopted)
+    g_autofree char *lock = stead_engine_instance_lock(actual->id);
+    if (!engine->adopted || (instance && stead_jobs_active_with_lock(engine->jobs, lock))) {
+        keep(engine, actual);
         return;
-    g_autofree char *lock = stead_engine_instance_lock(instance->id);
-    if (stead_jobs_active_with_lock(engine->jobs, lock))
-        return; /* its job knows better; the next reconciliation looks again */
+    }
+    g_hash_table_remove(engine->heard, actual->id);
+    if (instance == NULL)
+        return;
     gboolean up = instance->state == STEAD_STATE_RUNNING || instance->state == STEAD_STATE_PAUSED;
     if (actual->state == STEAD_STATE_STOPPED && up)
         on_end(engine, instance, actual->failed);

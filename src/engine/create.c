@@ -158,6 +158,11 @@ static gboolean assign_nics(gpointer data, GError **error)
         SteadNetwork *network = stead_table_find(engine->networks, spec->network, error);
         if (network == NULL)
             return FALSE;
+        if (network->removing) {
+            stead_set_error(error, STEAD_ERROR_BUSY, NULL, "the network '%s' is being removed",
+                            network->name);
+            return FALSE;
+        }
         g_ptr_array_add(create->networks, stead_network_copy(network));
         if (assigned)
             continue;
@@ -305,7 +310,7 @@ static gboolean write_seed(Create *create, GError **error)
 
 /* ---- the whole ---- */
 
-static gboolean finish_create(gpointer data, GError **error)
+static gboolean write_disks(gpointer data, GError **error)
 {
     Create *create = data;
     SteadEngine *engine = create->engine;
@@ -314,7 +319,16 @@ static gboolean finish_create(gpointer data, GError **error)
         return FALSE;
     g_ptr_array_unref(instance->disks);
     instance->disks = g_ptr_array_ref(create->instance->disks);
-    return stead_engine_set_state(engine, instance, STEAD_STATE_STOPPED, NULL, error);
+    return stead_table_save(engine->instances, instance, error);
+}
+
+/* Last: what is STOPPED on record is all there. */
+static gboolean finish_create(gpointer data, GError **error)
+{
+    Create *create = data;
+    SteadInstance *instance = stead_engine_expect(create->engine, create->id, error);
+    return instance &&
+           stead_engine_set_state(create->engine, instance, STEAD_STATE_STOPPED, NULL, error);
 }
 
 static gboolean resolve(gpointer data, GError **error)
@@ -347,10 +361,11 @@ static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
     return stead_job_sync(job, copy_instance, &create, error) && check_ports(&create, error) &&
            ensure_image(&create, error) && make_nics(&create, error) &&
            make_disks(&create, error) && write_seed(&create, error) &&
-           stead_job_sync(job, finish_create, &create, error) &&
+           stead_job_sync(job, write_disks, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&
            stead_make_dir(((SteadMachine *)op->extra)->run_dir, 0711, error) &&
-           stead_runtime_prepare(op->engine->vm, op->extra, error);
+           stead_runtime_prepare(op->engine->vm, op->extra, error) &&
+           stead_job_sync(job, finish_create, &create, error);
 }
 
 static gboolean wants_start(gpointer data, GError **error)
@@ -427,6 +442,7 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
         !stead_table_add(engine->instances, instance, error))
         return NULL;
     SteadInstance *kept = g_steal_pointer(&instance);
+    stead_engine_live(engine, kept->id)->settled = TRUE;
     SteadJob *job = stead_engine_submit_create(engine, kept, error);
     if (job == NULL) {
         stead_table_remove(engine->instances, kept->id, NULL);

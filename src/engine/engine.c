@@ -132,6 +132,8 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
     engine->paths = paths;
     engine->opened = g_get_monotonic_time();
     engine->live = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, stead_live_free);
+    engine->heard =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)stead_actual_free);
     g_mutex_init(&engine->change_mutex);
     g_cond_init(&engine->change_cond);
     if (!open_parts(engine, error)) {
@@ -140,6 +142,7 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
     }
     find_accel(engine);
     stead_runtime_watch(engine->vm, stead_engine_on_actual, engine);
+    stead_jobs_watch(engine->jobs, stead_engine_on_job_ended, engine);
     stead_libvirt_set_watch(engine->libvirt, on_libvirt, engine);
     stead_engine_reconcile_always(engine);
     return engine;
@@ -160,6 +163,7 @@ void stead_engine_close(SteadEngine *engine)
     if (engine->probes)
         g_thread_pool_free(engine->probes, TRUE, TRUE);
     g_hash_table_unref(engine->live);
+    g_hash_table_unref(engine->heard);
     stead_runtime_free(engine->vm);
     stead_libvirt_free(engine->libvirt);
     stead_jobs_free(engine->jobs);

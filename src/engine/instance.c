@@ -39,7 +39,7 @@ char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id)
 
 char *stead_engine_instance_lock(const char *id)
 {
-    return g_strconcat("instance/", id, NULL);
+    return g_strconcat(STEAD_INSTANCE_LOCK, id, NULL);
 }
 
 const char *stead_engine_hostname(const SteadInstance *instance)

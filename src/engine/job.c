@@ -41,6 +41,8 @@ struct _SteadJobs {
     guint working[N_SORTS]; /* running jobs that do not wait for another */
     guint dispatch_source;
     gboolean closing;
+    SteadJobNotify watch;
+    gpointer watch_data;
 };
 
 struct _SteadJob {
@@ -179,6 +181,8 @@ static void finish(SteadJob *job, SteadJobState state, GError *error)
     emit(job, "job.finished", TRUE);
     if (job->notify)
         job->notify(job, job->notify_data);
+    if (jobs->watch)
+        jobs->watch(job, jobs->watch_data);
     if (!job->quiet)
         remember(jobs, job);
     stead_job_unref(job);
@@ -466,6 +470,17 @@ void stead_job_notify(SteadJob *job, SteadJobNotify func, gpointer data)
 {
     job->notify = func;
     job->notify_data = data;
+}
+
+void stead_jobs_watch(SteadJobs *jobs, SteadJobNotify func, gpointer data)
+{
+    jobs->watch = func;
+    jobs->watch_data = data;
+}
+
+const char *stead_job_lock(const SteadJob *job)
+{
+    return job->lock;
 }
 
 JsonNode *stead_job_result(SteadJob *job)

@@ -89,6 +89,10 @@ JsonNode *stead_job_to_json(SteadJob *job);
 /* Calls func once when the job has ended, from the main loop, while its result is still there. */
 typedef void (*SteadJobNotify)(SteadJob *job, gpointer data);
 void stead_job_notify(SteadJob *job, SteadJobNotify func, gpointer data);
+/* Calls func with every job that has ended, when its lock is free again; one listener. */
+void stead_jobs_watch(SteadJobs *jobs, SteadJobNotify func, gpointer data);
+/* The lock of a job; NULL: none. */
+const char *stead_job_lock(const SteadJob *job);
 /* The result, borrowed; NULL when there is none. For ended jobs. */
 JsonNode *stead_job_result(SteadJob *job);
 /* Asks the body to end; a queued job ends at once. */

@@ -284,6 +284,7 @@ static gboolean begin_stop(gpointer data, GError **error)
     instance->want_running = op->again;
     /* A paused guest cannot answer the power button. */
     op->flag |= instance->state == STEAD_STATE_PAUSED || instance->state == STEAD_STATE_FAILED;
+    instance->ending = op->flag;
     gboolean ended =
         instance->state == STEAD_STATE_STOPPED || instance->state == STEAD_STATE_FAILED;
     if (ended ? stead_table_save(op->engine->instances, instance, error)
@@ -300,6 +301,7 @@ static gboolean finish_stop(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     stead_engine_unwatch(op->engine, op->id);
+    instance->ending = FALSE;
     instance->started = 0;
     instance->restart_needed = FALSE;
     if (instance->state == STEAD_STATE_STOPPED)
@@ -314,6 +316,7 @@ static gboolean undo_stop(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     if (instance == NULL || instance->state != STEAD_STATE_STOPPING)
         return instance != NULL;
+    instance->ending = FALSE;
     instance->want_running = TRUE;
     return stead_engine_set_state(op->engine, instance, STEAD_STATE_RUNNING, NULL, error);
 }
@@ -504,10 +507,18 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
     return stead_job_sync(job, finish_remove, &removal, error);
 }
 
+static gboolean is_there(gpointer data, GError **error)
+{
+    const SteadOp *op = data;
+    return stead_table_get(op->engine->instances, op->id) != NULL;
+}
+
+/* A creation that was cancelled for this has undone itself, and nothing is left to do. */
 static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    return stead_engine_remove_in_job(op->engine, job, op->id, error);
+    return !stead_job_sync(job, is_there, op, NULL) ||
+           stead_engine_remove_in_job(op->engine, job, op->id, error);
 }
 
 /* ---- the table ---- */

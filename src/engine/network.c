@@ -210,12 +210,25 @@ static gboolean finish_remove(gpointer data, GError **error)
     return TRUE;
 }
 
+/* It stays after all. */
+static gboolean undo_remove(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadNetwork *network = stead_table_get(op->engine->networks, op->id);
+    if (network)
+        network->removing = FALSE;
+    return network == NULL || stead_table_save(op->engine->networks, network, error);
+}
+
 static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
     op->free_extra = (GDestroyNotify)stead_network_free;
-    return stead_job_sync(job, check_unused, op, error) &&
-           stead_job_sync(job, copy_network, op, error) &&
+    if (!stead_job_sync(job, check_unused, op, error)) {
+        stead_job_sync(job, undo_remove, op, NULL);
+        return FALSE;
+    }
+    return stead_job_sync(job, copy_network, op, error) &&
            stead_network_remove(op->engine->libvirt, op->extra, error) &&
            stead_job_sync(job, finish_remove, op, error);
 }
@@ -228,6 +241,11 @@ SteadJob *stead_engine_remove_network(SteadEngine *engine, const char *name, GEr
     SteadOp op = {.engine = engine, .name = network->name};
     if (!check_unused(&op, error))
         return NULL;
+    network->removing = TRUE;
+    if (!stead_table_save(engine->networks, network, error)) {
+        network->removing = FALSE;
+        return NULL;
+    }
     return submit(engine, network, "network.remove", remove_body, FALSE, error);
 }
 

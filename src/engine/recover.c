@@ -141,6 +141,28 @@ static void add_folders(Survey *survey, const char *top, GPtrArray *orphans)
             g_ptr_array_add(orphans, g_build_filename(path, name, NULL));
 }
 
+/* What a writer left that was killed. */
+static void sweep(Survey *survey, const char *folder)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *snapshots = g_build_filename(folder, "snapshots", NULL);
+    gint64 opened = g_get_real_time() - (g_get_monotonic_time() - survey->engine->opened);
+    if (stead_sweep_temporaries(folder, opened, &error))
+        stead_sweep_temporaries(snapshots, opened, &error);
+    warn(&error, folder);
+}
+
+static void sweep_all(Survey *survey)
+{
+    GHashTableIter iter;
+    gpointer id;
+    g_hash_table_iter_init(&iter, survey->instances);
+    while (g_hash_table_iter_next(&iter, &id, NULL)) {
+        g_autofree char *folder = stead_engine_instance_dir(survey->engine, id);
+        sweep(survey, folder);
+    }
+}
+
 static GPtrArray *list_folders(Survey *survey, GError **error)
 {
     GPtrArray *orphans = g_ptr_array_new_with_free_func(g_free);
@@ -205,7 +227,7 @@ static gboolean remove_remains(Survey *survey, SteadJob *job, GError **error)
 
 /* ---- records ---- */
 
-static const SteadActual *actual_of(Survey *survey, const char *id)
+static const SteadActual *listed(Survey *survey, const char *id)
 {
     for (guint i = 0; i < survey->actual->len; i++)
         if (g_str_equal(((SteadActual *)survey->actual->pdata[i])->id, id))
@@ -235,7 +257,8 @@ static gboolean resume(SteadEngine *engine, SteadInstance *instance, gboolean ru
         break;
     case STEAD_STATE_STOPPING:
         submit_action(engine, instance,
-                      instance->want_running ? STEAD_ACTION_RESTART : STEAD_ACTION_STOP, !runs);
+                      instance->want_running ? STEAD_ACTION_RESTART : STEAD_ACTION_STOP,
+                      !runs || instance->ending);
         break;
     case STEAD_STATE_REMOVING:
         submit_action(engine, instance, STEAD_ACTION_REMOVE, TRUE);
@@ -275,14 +298,21 @@ static void adopt(SteadEngine *engine, SteadInstance *instance, const SteadActua
     stead_engine_submit_ports(engine, instance);
 }
 
-static void settle_at_start(Survey *survey, SteadInstance *instance)
+/* What was told since the host was listed is newer. */
+static SteadActual *take_heard(SteadEngine *engine, const char *id)
 {
-    SteadEngine *engine = survey->engine;
-    const SteadActual *actual = actual_of(survey, instance->id);
+    g_autofree char *key = NULL;
+    SteadActual *heard = NULL;
+    g_hash_table_steal_extended(engine->heard, id, (gpointer *)&key, (gpointer *)&heard);
+    return heard;
+}
+
+static void settle_at_start(SteadEngine *engine, SteadInstance *instance, const SteadActual *actual)
+{
     gboolean runs = actual && actual->state != STEAD_STATE_STOPPED;
-    finish_snapshots(engine, instance);
-    if (instance->restoring || resume(engine, instance, runs))
+    if (resume(engine, instance, runs))
         return;
+    stead_engine_finish_attachments(engine, instance);
     gboolean ended =
         instance->state == STEAD_STATE_STOPPED || instance->state == STEAD_STATE_FAILED;
     if (runs && stead_instance_is_up(instance))
@@ -295,29 +325,16 @@ static void settle_at_start(Survey *survey, SteadInstance *instance)
             engine);
 }
 
-/* A volume whose claim is on record, and the disk is not: attaching it was cut off. */
-static gboolean is_half_attached(SteadEngine *engine, const SteadVolume *volume)
-{
-    const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
-    if (holder == NULL || holder->state == STEAD_STATE_CREATING ||
-        holder->state == STEAD_STATE_REMOVING)
-        return FALSE;
-    for (guint i = 0; i < holder->disks->len; i++)
-        if (g_strcmp0(((SteadDiskRecord *)holder->disks->pdata[i])->volume, volume->id) == 0)
-            return FALSE;
-    return TRUE;
-}
-
 static void settle_volume(SteadEngine *engine, SteadVolume *volume)
 {
     g_autoptr(GError) error = NULL;
-    if (volume->path == NULL)
+    if (volume->removing)
+        stead_engine_remove_volume(engine, volume->name, &error);
+    else if (volume->path == NULL)
         stead_engine_make_volume_again(engine, volume, &error);
     if (volume->attached && stead_table_get(engine->instances, volume->attached) == NULL) {
         g_clear_pointer(&volume->attached, g_free);
         stead_table_save(engine->volumes, volume, NULL);
-    } else if (is_half_attached(engine, volume)) {
-        stead_engine_detach(engine, volume->attached, volume->name, &error);
     }
     if (error)
         g_warning("volume %s: %s", volume->name, error->message);
@@ -330,7 +347,9 @@ static void settle_parts(SteadEngine *engine)
     g_autoptr(GPtrArray) snapshots = stead_table_list(engine->snapshots);
     for (guint i = 0; i < networks->len; i++) {
         const SteadNetwork *network = networks->pdata[i];
-        if (network->bridge == NULL)
+        if (network->removing)
+            stead_engine_remove_network(engine, network->name, NULL);
+        else if (network->bridge == NULL)
             stead_engine_make_network_again(engine, network, NULL);
     }
     for (guint i = 0; i < volumes->len; i++)
@@ -360,13 +379,20 @@ static gboolean settle(gpointer data, GError **error)
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     for (guint i = 0; i < instances->len; i++) {
         SteadInstance *instance = instances->pdata[i];
-        const SteadActual *actual = actual_of(survey, instance->id);
         g_autofree char *lock = stead_engine_instance_lock(instance->id);
         if (stead_jobs_active_with_lock(engine->jobs, lock))
             continue;
+        g_autoptr(SteadActual) heard = take_heard(engine, instance->id);
+        const SteadActual *actual = heard ? heard : listed(survey, instance->id);
         gboolean runs = actual && actual->state != STEAD_STATE_STOPPED;
-        if (first)
-            settle_at_start(survey, instance);
+        SteadLive *live = stead_engine_live(engine, instance->id);
+        gboolean settled = live->settled;
+        live->settled = TRUE;
+        finish_snapshots(engine, instance);
+        if (instance->restoring)
+            continue; /* what it leads to is watched when it is there */
+        if (!settled)
+            settle_at_start(engine, instance, actual);
         else if (!is_older(survey, instance) && !resume(engine, instance, runs) &&
                  (actual || stead_instance_is_up(instance)))
             stead_engine_on_actual(
@@ -407,6 +433,7 @@ static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
         remove_orphan_domains(survey);
         if (!remove_remains(survey, job, error))
             return FALSE;
+        sweep_all(survey);
     }
     return stead_job_sync(job, settle, survey, error) && stead_job_sync(job, tidy, survey, error);
 }

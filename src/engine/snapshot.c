@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "engine/state.h"
 #include "model/check.h"
+#include "runtime/vm/layers.h"
 
 #define MAX_SNAPSHOTS 64
 
@@ -73,20 +74,31 @@ static gboolean resolve(gpointer data, GError **error)
     return work->machine != NULL;
 }
 
+/* A disk is known by its family of layers: the definition may be older than the record, and have
+ * other disks. */
+static void write_disk(SteadInstance *instance, const char *path)
+{
+    for (guint i = 0; i < instance->disks->len; i++) {
+        SteadDiskRecord *disk = instance->disks->pdata[i];
+        if (g_str_equal(disk->path, path))
+            return;
+        if (!stead_layer_same_family(disk->path, path))
+            continue;
+        /* A layer is qcow2 also where what it stands on is raw. */
+        stead_set_string(&disk->path, path);
+        stead_set_string(&disk->format, g_str_has_suffix(path, ".qcow2") ? "qcow2" : "raw");
+        return;
+    }
+}
+
 static gboolean write_disks(gpointer data, GError **error)
 {
     Work *work = data;
     SteadInstance *instance = stead_engine_expect(work->op->engine, work->op->id, error);
     if (instance == NULL)
         return FALSE;
-    for (guint i = 0; work->disks[i] && i < instance->disks->len; i++) {
-        SteadDiskRecord *disk = instance->disks->pdata[i];
-        if (g_str_equal(disk->path, work->disks[i]))
-            continue;
-        /* A layer is qcow2 also where what it stands on is raw. */
-        stead_set_string(&disk->path, work->disks[i]);
-        stead_set_string(&disk->format, g_str_has_suffix(disk->path, ".qcow2") ? "qcow2" : "raw");
-    }
+    for (char **path = work->disks; *path; path++)
+        write_disk(instance, *path);
     return stead_table_save(work->op->engine->instances, instance, error);
 }
 
@@ -131,7 +143,13 @@ static gboolean complete(gpointer data, GError **error)
 static gboolean forget(gpointer data, GError **error)
 {
     Work *work = data;
-    return stead_table_remove(work->op->engine->snapshots, work->op->name, error);
+    SteadEngine *engine = work->op->engine;
+    const SteadInstance *instance = stead_table_get(engine->instances, work->op->id);
+    if (!stead_table_remove(engine->snapshots, work->op->name, error))
+        return FALSE;
+    if (instance)
+        stead_engine_settle_volumes(engine, instance);
+    return TRUE;
 }
 
 static void undo(Work *work, SteadJob *job)
@@ -265,6 +283,7 @@ static gboolean finish_restore(gpointer data, GError **error)
     stead_engine_live(engine, instance->id)->changed = g_get_monotonic_time();
     if (running)
         watch_restored(work, instance);
+    stead_engine_finish_attachments(engine, instance);
     stead_engine_changed(engine);
     return TRUE;
 }

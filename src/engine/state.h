@@ -30,6 +30,7 @@ typedef struct {
     gboolean probing;    /* a readiness probe is under way */
     gint64 run_started;  /* monotonic, microseconds; 0: not running */
     guint restart_timer; /* the restart policy waits */
+    gboolean settled;    /* what an earlier daemon left of it was taken up */
     gint64 changed;      /* when the state last changed; monotonic, microseconds */
 } SteadLive;
 
@@ -44,6 +45,7 @@ struct _SteadEngine {
     SteadKvm *kvm;
     SteadTable *instances, *snapshots, *networks, *volumes, *images;
     GHashTable *live;    /* instance id → SteadLive */
+    GHashTable *heard;   /* instance id → SteadActual: the host's last word while a job had it */
     GThreadPool *probes; /* readiness */
     GMutex change_mutex; /* with change_cond and changes: bodies wait for states to change */
     GCond change_cond;
@@ -72,6 +74,7 @@ char *stead_engine_instance_dir(SteadEngine *engine, const char *id);
 char *stead_engine_instance_run_dir(SteadEngine *engine, const char *id);
 /* The guest's host name, borrowed. */
 const char *stead_engine_hostname(const SteadInstance *instance);
+#define STEAD_INSTANCE_LOCK "instance/"
 /* "instance/<id>": the lock of all jobs on one instance. Owned by the caller. */
 char *stead_engine_instance_lock(const char *id);
 /* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
@@ -88,6 +91,9 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
 /* (body) Starts a created instance: networks, ports, runtime, record, console. */
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                    GError **error);
+/* (body) Sees to it that its networks run and its addresses are reserved, as before a start. */
+gboolean stead_engine_prepare_networks(SteadEngine *engine, SteadJob *job, const char *id,
+                                       GError **error);
 /* (body) Takes everything of an instance away, and then its record. */
 gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                     GError **error);
@@ -128,6 +134,14 @@ gboolean stead_engine_grow_root_in_job(SteadEngine *engine, SteadJob *job, const
 gboolean stead_engine_claim_volume(SteadEngine *engine, SteadVolume *volume, const char *id,
                                    GError **error);
 
+/* ---- attach.c ---- */
+
+/* A volume is where its last layer is, once no snapshot holds an earlier one. */
+void stead_engine_settle_volumes(SteadEngine *engine, const SteadInstance *instance);
+/* Goes on with the attaching and detaching of volumes that a killed daemon was at, and attaches to
+ * a guest that was restored what it does not have. */
+void stead_engine_finish_attachments(SteadEngine *engine, SteadInstance *instance);
+
 /* ---- watch.c: running instances ---- */
 
 /* The live part of an instance, made where there is none. */
@@ -153,6 +167,8 @@ void stead_engine_await_ready(SteadEngine *engine, SteadLive *live);
 
 /* A SteadActualFunc: an instance changed by itself. */
 void stead_engine_on_actual(const SteadActual *actual, gpointer engine);
+/* A SteadJobNotify: what was heard of an instance while the job had it is taken up now. */
+void stead_engine_on_job_ended(SteadJob *job, gpointer engine);
 
 /* ---- recover.c ---- */
 

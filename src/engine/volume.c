@@ -193,11 +193,24 @@ static gboolean finish_remove(gpointer data, GError **error)
     return TRUE;
 }
 
+/* It stays after all. */
+static gboolean undo_remove(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadVolume *volume = stead_table_get(op->engine->volumes, op->id);
+    if (volume)
+        volume->removing = FALSE;
+    return volume == NULL || stead_table_save(op->engine->volumes, volume, error);
+}
+
 static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    if (!stead_job_sync(job, check_unused, op, error) ||
-        !stead_job_sync(job, copy_volume, op, error))
+    if (!stead_job_sync(job, check_unused, op, error)) {
+        stead_job_sync(job, undo_remove, op, NULL);
+        return FALSE;
+    }
+    if (!stead_job_sync(job, copy_volume, op, error))
         return FALSE;
     const SteadVolume *volume = op->extra;
     return stead_disk_remove_all(op->engine->libvirt, op->engine->paths, volume->spec->pool,
@@ -210,6 +223,11 @@ SteadJob *stead_engine_remove_volume(SteadEngine *engine, const char *name, GErr
     SteadVolume *volume = stead_engine_volume(engine, name, error);
     if (volume == NULL || !stead_engine_check_detached(engine, volume, error))
         return NULL;
+    volume->removing = TRUE; /* on record, so that a killed daemon's successor goes on */
+    if (!stead_table_save(engine->volumes, volume, error)) {
+        volume->removing = FALSE;
+        return NULL;
+    }
     return submit(engine, volume, "volume.remove", remove_body, FALSE, error);
 }
 

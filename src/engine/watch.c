@@ -66,6 +66,11 @@ static SteadConsole *open_console(SteadEngine *engine, const char *id, GError **
 SteadConsole *stead_engine_console(SteadEngine *engine, const char *id, GError **error)
 {
     SteadLive *live = stead_engine_live(engine, id);
+    const SteadInstance *instance = stead_table_get(engine->instances, id);
+    if (instance && instance->state == STEAD_STATE_REMOVING) {
+        stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s is being removed", instance->name);
+        return NULL;
+    }
     if (live->console == NULL)
         live->console = open_console(engine, id, error);
     return live->console;

@@ -52,6 +52,7 @@ static const SteadField disk_record_fields[] = {
     STRING(SteadDiskRecord, format, "format", line, REQUIRED),
     STRING(SteadDiskRecord, volume, "volume", name),
     BOOL(SteadDiskRecord, read_only, "read-only"),
+    BOOL(SteadDiskRecord, leaving, "leaving"),
 };
 PART(SteadDiskRecord, disk_record, "a disk")
 
@@ -79,6 +80,7 @@ static const SteadField instance_fields[] = {
     I(ENUM, state, "state", SteadState, stead_state_names, ALWAYS),
     I(BOOL, want_running, "want-running", ALWAYS),
     I(BOOL, ready, "ready", ALWAYS),
+    I(BOOL, ending, "ending"),
     I(BOOL, restart_needed, "restart-needed"),
     I(STRING, stage, "stage", text),
     I(STRINGS, addresses, "addresses", line),
@@ -114,6 +116,7 @@ static const SteadField network_fields[] = {
     SPEC(SteadNetwork, SteadNetworkSpec, stead_network_spec_table),
     N(STRING, libvirt_name, "libvirt-name", line),
     N(STRING, bridge, "bridge", line),
+    N(BOOL, removing, "removing"),
     N(NUMBER, created, gint64, "created"),
 };
 
@@ -126,6 +129,7 @@ static const SteadField volume_fields[] = {
     SPEC(SteadVolume, SteadVolumeSpec, stead_volume_spec_table),
     V(STRING, path, "path", line),
     V(STRING, attached, "attached", name),
+    V(BOOL, removing, "removing"),
     V(NUMBER, created, gint64, "created"),
 };
 

@@ -17,6 +17,7 @@ typedef struct {
     char *format; /* "qcow2" or "raw" */
     char *volume; /* id of the named volume that it is; NULL: lives and dies with the instance */
     gboolean read_only;
+    gboolean leaving; /* it is being detached */
 } SteadDiskRecord;
 
 /* An interface as it was given out. */
@@ -43,6 +44,7 @@ typedef struct {
     SteadState state;
     gboolean want_running;
     gboolean ready;
+    gboolean ending;         /* STOPPING without asking the guest */
     gboolean restart_needed; /* spec has changes that a restart applies */
     char *stage;             /* the latest stage reached in this boot; NULL */
     GStrv addresses;         /* IPv4 addresses last seen; a cache */
@@ -86,6 +88,7 @@ typedef struct {
     SteadNetworkSpec *spec; /* subnet always filled in for NAT, ISOLATED and ROUTED */
     char *libvirt_name;     /* NULL for BRIDGE */
     char *bridge;           /* the bridge's name on the host */
+    gboolean removing;
     gint64 created;
 } SteadNetwork;
 
@@ -102,6 +105,7 @@ typedef struct {
     SteadVolumeSpec *spec;
     char *path;     /* on the host; NULL until made */
     char *attached; /* id of the instance it is attached to; NULL: none */
+    gboolean removing;
     gint64 created;
 } SteadVolume;
 

@@ -60,6 +60,9 @@ void stead_vm_events_stop(SteadVm *vm);
 /* From now on events of this domain are told. */
 void stead_vm_know(SteadVm *vm, const char *id);
 void stead_vm_forget(SteadVm *vm, const char *id);
+/* Waits until libvirt is done with what others, a dead daemon too, have asked it to do with a
+ * domain that is active. */
+gboolean stead_vm_await_calls(virDomainPtr domain, GError **error);
 /* Between these two, what happens to the domain is our own doing and not told; at the end its state
  * is told once. `changed`: our doing led to events, whose last one is waited for, so that none
  * comes late. Calls do not nest. */

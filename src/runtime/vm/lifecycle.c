@@ -38,6 +38,23 @@ gboolean stead_vm_prepare(gpointer self, const SteadMachine *machine, GError **e
     return current && stead_vm_define(self, conn, current, error);
 }
 
+/*
+ * libvirt goes on with a call whose caller died, and between its steps there is no job to be seen.
+ * But a call that changes the domain waits until all before it are done. The title is the one that
+ * there is: nothing changes.
+ */
+gboolean stead_vm_await_calls(virDomainPtr domain, GError **error)
+{
+    if (!stead_vm_is_active(domain))
+        return TRUE;
+    char *title = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_TITLE, NULL, 0);
+    int done = virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_TITLE, title, NULL, NULL,
+                                    VIR_DOMAIN_AFFECT_LIVE);
+    free(title);
+    return done == 0 || !stead_vm_is_active(domain) ||
+           stead_libvirt_error(error, "waiting for libvirt");
+}
+
 gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **error)
 {
     g_autoptr(virConnect) conn = NULL;
@@ -45,6 +62,8 @@ gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **err
     if (!lookup_if_any(self, machine->id, &conn, &domain, error))
         return FALSE;
     stead_vm_know(self, machine->id);
+    if (domain && !stead_vm_await_calls(domain, error))
+        return FALSE;
     if (domain && stead_vm_is_active(domain))
         return TRUE;
     if (!stead_vm_fits_host(machine->spec, NULL, error))
@@ -57,9 +76,15 @@ gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **err
     domain = stead_vm_lookup(self, conn, machine->id, error);
     if (domain == NULL)
         return FALSE;
-    if (virDomainCreateWithFlags(domain, VIR_DOMAIN_START_FORCE_BOOT) < 0)
-        return stead_libvirt_error(error, "libvirt");
-    return TRUE;
+    if (virDomainCreateWithFlags(domain, VIR_DOMAIN_START_FORCE_BOOT) == 0)
+        return TRUE;
+    /* What a dead daemon had asked libvirt for may have come true meanwhile. */
+    g_autoptr(GError) reason = NULL;
+    stead_libvirt_error(&reason, "libvirt");
+    if (stead_vm_await_calls(domain, NULL) && stead_vm_is_active(domain))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return FALSE;
 }
 
 static gboolean ask_to_shut_down(virDomainPtr domain, GError **error)

@@ -9,26 +9,14 @@
 #include "runtime/vm/layers.h"
 #include "runtime/vm/snapshot_doc.h"
 
-/* How long an aborted or finishing job of libvirt is waited for. */
-#define JOB_TIMEOUT_MS 60000
-
-/* A snapshot that a dead daemon was taking: libvirt may still be at it. */
-static gboolean end_job(SteadVm *vm, virDomainPtr domain, GError **error)
+/* A snapshot that a dead daemon was taking: what can be aborted is, the rest is waited for. */
+static gboolean end_calls(virDomainPtr domain, GError **error)
 {
-    gint64 deadline = g_get_monotonic_time() + JOB_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
-    for (;;) {
-        guint seen = stead_vm_events_seen(vm);
-        virDomainJobInfo info = {0};
-        if (virDomainGetJobInfo(domain, &info) < 0 || info.type == VIR_DOMAIN_JOB_NONE ||
-            info.type == VIR_DOMAIN_JOB_COMPLETED)
-            return TRUE;
+    virDomainJobInfo info = {0};
+    if (virDomainGetJobInfo(domain, &info) == 0 && info.type != VIR_DOMAIN_JOB_NONE &&
+        info.type != VIR_DOMAIN_JOB_COMPLETED)
         virDomainAbortJob(domain);
-        if (g_get_monotonic_time() > deadline) {
-            stead_set_error(error, STEAD_ERROR_BUSY, NULL, "libvirt is busy with it");
-            return FALSE;
-        }
-        stead_vm_wait(vm, seen, deadline, NULL, NULL);
-    }
+    return stead_vm_await_calls(domain, error);
 }
 
 static gboolean await_block_job(SteadVm *vm, virDomainPtr domain, const char *target,
@@ -136,7 +124,7 @@ gboolean stead_vm_snapshot_remove(gpointer self, const SteadMachine *machine,
     if (conn == NULL)
         return FALSE;
     g_autoptr(virDomain) domain = virDomainLookupByUUIDString(conn, machine->id);
-    if (domain && !end_job(vm, domain, error))
+    if (domain && !end_calls(domain, error))
         return FALSE;
     g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
     for (guint i = 0; current && i < current->disks->len; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/subprocess.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -87,6 +88,24 @@ static void test_cancelling_ends_the_program(void)
     g_thread_join(thread);
 }
 
+/* The child in the background holds standard output for as long as it runs. */
+static void test_cancelling_waits_for_no_grandchild(void)
+{
+    const char *const argv[] = {"sh", "-c", "sleep 20 & echo $!; exec sleep 1000", NULL};
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    SteadRunOptions options = {.on_line = collect, .data = lines};
+    g_autoptr(GError) error = NULL;
+    gint64 begun = g_get_monotonic_time();
+    GThread *thread = g_thread_new("cancel", cancel_soon, cancellable);
+    g_assert_false(stead_run(argv, &options, cancellable, NULL, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CANCELLED);
+    g_assert_cmpint(g_get_monotonic_time() - begun, <, 10 * G_TIME_SPAN_SECOND);
+    g_thread_join(thread);
+    if (lines->len > 0)
+        kill((pid_t)g_ascii_strtoll(lines->pdata[0], NULL, 10), SIGKILL);
+}
+
 static void test_endless_output_is_cut_off(void)
 {
     const char *const argv[] = {"yes", NULL};
@@ -104,6 +123,8 @@ int main(int argc, char **argv)
     g_test_add_func("/run/lines-arrive-one-by-one", test_lines_arrive_one_by_one);
     g_test_add_func("/run/lines-of-standard-error", test_lines_of_standard_error);
     g_test_add_func("/run/cancelling-ends-the-program", test_cancelling_ends_the_program);
+    g_test_add_func("/run/cancelling-waits-for-no-grandchild",
+                    test_cancelling_waits_for_no_grandchild);
     g_test_add_func("/run/endless-output-is-cut-off", test_endless_output_is_cut_off);
     return g_test_run();
 }
