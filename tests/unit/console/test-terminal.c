@@ -294,7 +294,9 @@ static gboolean type_and_detach(World *world)
         type(world, "l\x03\n"); /* Ctrl-C is the guest's */
         world->typed = TRUE;
     }
-    if (world->received->len < 3 || world->rows == 0)
+    int shown = 0;
+    g_assert_cmpint(ioctl(world->out[0], FIONREAD, &shown), ==, 0);
+    if (world->received->len < 3 || world->rows == 0 || shown < (int)strlen("web login: "))
         return TRUE;
     type(world, "\x1d");
     return FALSE;
