@@ -128,7 +128,7 @@ gboolean stead_key_parse(const char *text, int *key, GError **error)
                g_ascii_toupper(text[1]) <= '_') {
         *key = g_ascii_toupper(text[1]) & 0x1f;
     } else if (length == 1 && g_ascii_isprint(text[0])) {
-        *key = text[0];
+        *key = (guchar)text[0];
     } else {
         stead_set_error(error, STEAD_ERROR_INVALID,
                         "Write Ctrl-A as ^A, another key as itself, or none.", "'%.16s' is no key",

@@ -102,7 +102,7 @@ void stead_job_cancel(SteadJob *job);
 GCancellable *stead_job_cancellable(SteadJob *job);
 /* (body) How far it is; a SteadProgressFunc with the job as its data. Told at most ten times a
  * second. */
-void stead_job_progress(const char *stage, double fraction, gpointer job);
+void stead_job_progress(const char *stage, double fraction, gpointer data);
 /* (any thread) Has func(data) called on the main loop, soon, and never in this thread. */
 void stead_call_on_main(GSourceFunc func, gpointer data);
 /* (body) Runs func(data) on the main loop and returns what it returned. */

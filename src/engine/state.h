@@ -146,7 +146,7 @@ void stead_engine_finish_attachments(SteadEngine *engine, SteadInstance *instanc
 
 /* The live part of an instance, made where there is none. */
 SteadLive *stead_engine_live(SteadEngine *engine, const char *id);
-void stead_live_free(gpointer live);
+void stead_live_free(gpointer data);
 /* Begins to watch an instance that runs: console, stages, readiness. With `fresh` its run is about
  * to begin; otherwise it is adopted. */
 void stead_engine_watch(SteadEngine *engine, SteadInstance *instance, gboolean fresh);
