@@ -494,7 +494,10 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
     if (!stead_job_sync(job, begin_remove, &removal, error))
         return FALSE;
     stead_job_progress("removing", -1, job);
-    if (!stead_runtime_destroy(engine->vm, id, error) || !stead_ports_unpublish(run_dir, error) ||
+    /* Snapshots go with the instance, a volume stays: it may not end in layers of theirs. */
+    if (!stead_runtime_kill(engine->vm, id, error) ||
+        !stead_engine_gather_volumes_in_job(engine, job, id, error) ||
+        !stead_runtime_destroy(engine->vm, id, error) || !stead_ports_unpublish(run_dir, error) ||
         !stead_job_sync(job, end_watch, &removal, error))
         return FALSE;
     for (guint i = 0; i < removal.networks->len; i++)

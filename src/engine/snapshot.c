@@ -398,3 +398,52 @@ SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance 
     return submit(engine, instance, snapshot, restoring ? "snapshot.restore" : "snapshot.remove",
                   restoring ? restore_body : remove_body, FALSE, error);
 }
+
+/* ---- volumes that outlive the instance ---- */
+
+typedef struct {
+    SteadOp *op;
+    GStrv ids;
+} Holding;
+
+static gboolean is_spread(SteadEngine *engine, const SteadInstance *instance)
+{
+    for (guint i = 0; i < instance->disks->len; i++) {
+        const SteadDiskRecord *disk = instance->disks->pdata[i];
+        const SteadVolume *volume = stead_table_get(engine->volumes, disk->volume);
+        if (volume && g_strcmp0(volume->path, disk->path) != 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean list_holding(gpointer data, GError **error)
+{
+    Holding *holding = data;
+    SteadEngine *engine = holding->op->engine;
+    const SteadInstance *instance = stead_engine_expect(engine, holding->op->id, error);
+    if (instance == NULL)
+        return FALSE;
+    g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
+    g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, instance->id);
+    for (guint i = 0; i < snapshots->len && is_spread(engine, instance); i++)
+        g_strv_builder_add(ids, ((SteadSnapshot *)snapshots->pdata[i])->id);
+    holding->ids = g_strv_builder_end(ids);
+    return TRUE;
+}
+
+gboolean stead_engine_gather_volumes_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                            GError **error)
+{
+    g_autoptr(SteadOp) op = stead_op_new(engine, id, NULL);
+    Holding holding = {.op = op};
+    if (!stead_job_sync(job, list_holding, &holding, error))
+        return FALSE;
+    g_auto(GStrv) ids = holding.ids;
+    for (char **snapshot = ids; *snapshot; snapshot++) {
+        stead_set_string(&op->name, *snapshot);
+        if (!remove_body(job, op, error))
+            return FALSE;
+    }
+    return TRUE;
+}

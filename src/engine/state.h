@@ -182,6 +182,10 @@ void stead_engine_reconcile_always(SteadEngine *engine);
 /* Finishes what a killed daemon left of a snapshot: a restore goes on, anything else is undone. */
 SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance *instance,
                                        const SteadSnapshot *snapshot, GError **error);
+/* (body) Makes each volume of an instance, which does not run, one file again: removes the snapshots
+ * that hold layers of it. */
+gboolean stead_engine_gather_volumes_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                            GError **error);
 
 /* ---- lifecycle.c ---- */
 

@@ -391,7 +391,8 @@ class Driver:
                 assert paths == {s for s in sources if not s.endswith("seed.iso")}, (paths, sources)
         for volume in self.volumes.values():
             assert volume.get("path"), f"never made: {volume}"
-            files.update(chain(volume["path"]))
+            if not volume.get("attached"):
+                files.update(chain(volume["path"]))
             holders = {
                 name
                 for name, instance in self.instances.items()
