@@ -33,8 +33,11 @@ static SteadJob *ask(SteadEngine *engine, const char *id, const char *type, Stea
 {
     SteadInstance *instance = stead_engine_expect(engine, id, error);
     if (instance && instance->state != STEAD_STATE_RUNNING) {
-        g_autofree char *hint = g_strdup_printf("Start it: stead start %s", instance->name);
-        stead_set_error(error, STEAD_ERROR_STATE, hint, "%s is not running", instance->name);
+        gboolean paused = instance->state == STEAD_STATE_PAUSED;
+        g_autofree char *hint = g_strdup_printf(
+            paused ? "Let it go on: stead resume %s" : "Start it: stead start %s", instance->name);
+        stead_set_error(error, STEAD_ERROR_STATE, hint,
+                        paused ? "%s is paused" : "%s is not running", instance->name);
         instance = NULL;
     }
     if (instance == NULL) {

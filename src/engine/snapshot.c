@@ -120,6 +120,14 @@ static SteadJob *submit(SteadEngine *engine, const SteadInstance *instance,
 
 /* ---- create ---- */
 
+/* The one thing in a runtime's layers that is for others, too. */
+static guint64 size_of(JsonNode *layers)
+{
+    JsonObject *object = JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
+    gint64 size = object ? json_object_get_int_member_with_default(object, "size", 0) : 0;
+    return (guint64)MAX(size, 0);
+}
+
 static gboolean complete(gpointer data, GError **error)
 {
     Work *work = data;
@@ -129,8 +137,7 @@ static gboolean complete(gpointer data, GError **error)
         return TRUE;
     g_clear_pointer(&snapshot->layers, json_node_unref);
     snapshot->layers = json_node_ref(work->layers);
-    snapshot->size = (guint64)json_object_get_int_member_with_default(
-        json_node_get_object(work->layers), "size", 0);
+    snapshot->size = size_of(work->layers);
     snapshot->memory = work->op->flag;
     snapshot->complete = TRUE;
     if (!stead_table_save(engine->snapshots, snapshot, error))
@@ -267,6 +274,9 @@ static gboolean finish_restore(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     gboolean running = work->op->flag;
+    const SteadSnapshot *snapshot = stead_table_get(engine->snapshots, work->op->name);
+    if (snapshot && snapshot->spec) /* the root disk has the size again that it had then */
+        instance->spec->disk = snapshot->spec->disk;
     g_clear_pointer(&instance->restoring, g_free);
     instance->want_running = running;
     instance->started = running ? g_get_real_time() : 0;

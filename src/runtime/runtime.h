@@ -119,7 +119,8 @@ typedef struct {
     gboolean (*destroy)(gpointer self, const char *id, GError **error);
 
     /* Freezes disks, and memory where `memory`; the guest goes on. Returns what the driver needs
-     * to restore or remove it: {"disks": [...], "memory": path}. Leaves nothing upon failure. */
+     * to restore or remove it: {"disks": [...], "memory": path, "size": bytes}; others read only
+     * the size, of which an estimate will do. Leaves nothing upon failure. */
     JsonNode *(*snapshot)(gpointer self, const SteadMachine *machine, const char *snapshot_id,
                           gboolean memory, SteadProgressFunc progress, gpointer data,
                           GCancellable *cancellable, GError **error);

@@ -18,7 +18,7 @@ import time
 
 import stead
 
-CACHE = pathlib.Path(os.environ.get("STEAD_TEST_CACHE", "/var/tmp/stead-test-cache"))
+CACHE = pathlib.Path(os.environ.get("STEAD_TEST_IMAGE_CACHE", "/var/tmp/stead-test-cache"))
 IMAGE = "debian:12"
 BUILD_SECONDS = 900
 BOOT_SECONDS = 900

@@ -91,6 +91,20 @@ def test_names_are_resolved(guest):
     assert guest.address in guest.shell(f"getent hosts web.lab.test; resolvectl query web.lab.test")
 
 
+def test_names_of_other_instances(guest):
+    if "blank:1" not in [image["name"] for image in guest.api.get("/v1/images")]:
+        stead.import_blank(guest.daemon)
+    guest.stead("run", "--name", "db", "-m", "64M", "--firmware", "bios", "--network", "lab",
+                "--no-wait", "blank:1")  # fmt: skip
+    try:
+        (address,) = guest.api.wait_instance("db", state="running")["addresses"]
+        assert guest.shell("getent hosts db.lab.test").split()[0] == address
+        assert guest.shell("getent hosts db").split()[0] == address
+    finally:
+        guest.stead("rm", "--force", "db")
+    assert guests.resolve(guest.gateway, "db.lab.test") is None
+
+
 def test_network_in_use(guest):
     done = guest.stead("network", "rm", "lab", check=False)
     assert done.returncode == 6 and "web" in done.stderr

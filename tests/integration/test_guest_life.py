@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real guest is paused, stopped, started, given disks and changed."""
 
-import json
-import re
+import os
+import signal
 import socket
 import time
 
@@ -133,9 +133,6 @@ def test_stop_start_and_off_by_itself(fresh):
 
 def test_restart_after_a_crash(fresh):
     pid = fresh.daemon.host.qemu_pids()["web"]
-    import os
-    import signal
-
     os.kill(pid, signal.SIGKILL)
     again = stead.poll(
         lambda: fresh.daemon.host.qemu_pids().get("web", pid) != pid, 60, "the restart policy"

@@ -2,12 +2,7 @@
 """Snapshots of a real guest: its memory and its disk come back to the very point."""
 
 import json
-import re
 import subprocess
-
-import pytest
-
-COUNT = "n=$(cat /dev/shm/n 2>/dev/null || echo 0); echo $((n + 1)) > /dev/shm/n; cat /dev/shm/n"
 
 
 def snapshots(guest):
@@ -78,6 +73,19 @@ def test_disk_only_while_it_runs(fresh):
     assert again.returncode == 0 and not snapshots(fresh)[-1]["memory"]
     fresh.restore("booted")
     assert fresh.run("test", "-e", "/root/state").returncode == 1
+
+
+def test_ready_again_whatever_the_rule(fresh):
+    """The rule's line was printed before the snapshot, and is not printed again."""
+    rule = "cloud-init: true"
+    try:
+        fresh.write_spec(**{rule: f'{rule}, console: "login:"'})
+        fresh.stead("up", fresh.spec)
+        fresh.restore("booted")
+        assert fresh.show()["ready"]
+    finally:
+        fresh.write_spec()
+        fresh.stead("up", fresh.spec)
 
 
 def test_refusals(fresh):

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/subprocess.h"
+#include "base/units.h"
 #include "runtime/vm/domain_xml.h"
 #include "runtime/vm/internal.h"
 #include "runtime/vm/layers.h"
@@ -163,6 +164,21 @@ static gboolean resize_file(const char *path, const char *format, guint64 size, 
     return stead_run(argv, NULL, NULL, NULL, error);
 }
 
+/* libvirt would cut the end off a disk in use without a word. */
+static gboolean may_grow(virDomainPtr domain, const char *target, guint64 size, GError **error)
+{
+    virDomainBlockInfo info;
+    if (virDomainGetBlockInfo(domain, target, &info, 0) < 0)
+        return stead_libvirt_error(error, "the size of %s", target);
+    if (size >= info.capacity)
+        return TRUE;
+    g_autofree char *has = stead_format_size(info.capacity);
+    stead_set_error(error, STEAD_ERROR_INVALID, "Choose a greater size.",
+                    "the disk has %s; it can be grown, not shrunk, since its end would be lost",
+                    has);
+    return FALSE;
+}
+
 gboolean stead_vm_resize_disk(gpointer self, const char *id, const char *path, guint64 size,
                               GError **error)
 {
@@ -176,6 +192,8 @@ gboolean stead_vm_resize_disk(gpointer self, const char *id, const char *path, g
         stead_vm_source_of(doc, target, &source, &format);
         return resize_file(source, format ? format : "qcow2", size, error);
     }
+    if (!may_grow(domain, target, size, error))
+        return FALSE;
     if (virDomainBlockResize(domain, target, size, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0)
         return stead_libvirt_error(error, "%s", path);
     return TRUE;
