@@ -103,6 +103,21 @@ static gboolean keep_image(SteadOp *op, SteadJob *job, SteadImage *image, GError
     return kept;
 }
 
+/* What can be done where there is no route to the image. */
+static void add_way_out(const char *name, GError **error)
+{
+    g_autofree char *message = g_strdup((*error)->message);
+    g_autofree char *hint =
+        stead_image_build_known(name)
+            ? g_strdup_printf(
+                  "Without a route to it, build one from packages: stead image build %s", name)
+            : g_strdup_printf("Without a route to it, import a disk: stead image import FILE "
+                              "--name %s; or build another: stead image build debian:12",
+                              name);
+    g_clear_error(error);
+    stead_set_error(error, STEAD_ERROR_UNAVAILABLE, hint, "%s", message);
+}
+
 static gboolean pull_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
@@ -113,14 +128,8 @@ static gboolean pull_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     SteadImage *image = stead_image_pull(op->engine->image_store, entry, stead_job_progress, job,
                                          stead_job_cancellable(job), error);
-    if (image == NULL && error && stead_error_code(*error) == STEAD_ERROR_UNAVAILABLE &&
-        stead_image_build_known(op->name)) {
-        g_autofree char *message = g_strdup((*error)->message);
-        g_autofree char *hint = g_strdup_printf(
-            "Without a route to it, build one from packages: stead image build %s", op->name);
-        g_clear_error(error);
-        stead_set_error(error, STEAD_ERROR_UNAVAILABLE, hint, "%s", message);
-    }
+    if (image == NULL && stead_error_code(*error) == STEAD_ERROR_UNAVAILABLE)
+        add_way_out(op->name, error);
     return keep_image(op, job, image, error);
 }
 

@@ -86,14 +86,24 @@ SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError *
 SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *instance,
                                    GError **error);
 
-/* ---- lifecycle.c ---- */
+/* ---- start.c ---- */
 
 /* (body) Starts a created instance: networks, ports, runtime, record, console. */
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                    GError **error);
-/* (body) Sees to it that its networks run and its addresses are reserved, as before a start. */
-gboolean stead_engine_prepare_networks(SteadEngine *engine, SteadJob *job, const char *id,
-                                       GError **error);
+/* (body) Makes the published ports be those of the record: none when it is not up. */
+gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                     GError **error);
+/* The same in a job of its own, for an instance that came up, or ended, by itself. */
+void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance);
+/* (body) Sees to what a running instance stands on: its run folder, networks, reservations. */
+gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                         GError **error);
+/* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
+const char *stead_engine_reserved_address(const GPtrArray *nics);
+
+/* ---- remove.c ---- */
+
 /* (body) Takes everything of an instance away, and then its record. */
 gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                     GError **error);
@@ -182,23 +192,10 @@ void stead_engine_reconcile_always(SteadEngine *engine);
 /* Finishes what a killed daemon left of a snapshot: a restore goes on, anything else is undone. */
 SteadJob *stead_engine_finish_snapshot(SteadEngine *engine, const SteadInstance *instance,
                                        const SteadSnapshot *snapshot, GError **error);
-/* (body) Makes each volume of an instance, which does not run, one file again: removes the snapshots
- * that hold layers of it. */
+/* (body) Makes each volume of an instance, which does not run, one file again: removes the
+ * snapshots that hold layers of it. */
 gboolean stead_engine_gather_volumes_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                             GError **error);
-
-/* ---- lifecycle.c ---- */
-
-/* (body) Makes the published ports be those of the record: none when it is not up. */
-gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
-                                     GError **error);
-/* The same in a job of its own, for an instance that came up, or ended, by itself. */
-void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance);
-/* (body) Sees to what a running instance stands on: its run folder, networks, reservations. */
-gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, const char *id,
-                                         GError **error);
-/* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
-const char *stead_engine_reserved_address(const GPtrArray *nics);
 
 /* ---- change.c ---- */
 

@@ -52,6 +52,28 @@ static void test_add(Fixture *fixture, gconstpointer data)
     g_assert_true(stead_image_store_verify(fixture->store, image->digest, NULL, NULL, NULL, NULL));
 }
 
+static void test_withdraw(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(SteadImage) image = add(fixture, 'a');
+    g_autofree char *path = stead_image_store_path(fixture->store, image->digest);
+    g_autofree char *file = NULL;
+    g_assert_true(stead_image_store_withdraw(fixture->store, image, NULL, &file, NULL));
+    g_assert_null(file); /* pinned */
+    settle(fixture, image);
+    g_autoptr(GHashTable) in_use = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_add(in_use, image->digest);
+    g_assert_true(stead_image_store_withdraw(fixture->store, image, in_use, &file, NULL));
+    g_assert_null(file);
+    g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
+    g_assert_true(stead_image_store_withdraw(fixture->store, image, NULL, &file, NULL));
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(g_unlink(file), ==, 0);
+    g_clear_pointer(&file, g_free);
+    g_assert_true(stead_image_store_withdraw(fixture->store, image, NULL, &file, NULL));
+    g_assert_null(file); /* gone already */
+    fixture_assert_clean(fixture, 0);
+}
+
 static void test_folder_modes(Fixture *fixture, gconstpointer data)
 {
     g_autofree char *images = fixture_path(fixture, "state/images");
@@ -219,6 +241,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_test("/image/store/add", test_add);
     add_test("/image/store/folder-modes", test_folder_modes);
+    add_test("/image/store/withdraw", test_withdraw);
     add_test("/image/store/same-content-is-stored-once", test_same_content_is_stored_once);
     add_test("/image/store/damaged-file-is-replaced", test_damaged_file_is_replaced);
     add_test("/image/store/verify-notices-a-change", test_verify_notices_a_change);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting an instance, and what a running one stands on: its run folder, its networks and the
+ * addresses reserved in them, its published ports. The record says `starting` before any of that is
+ * touched; when something fails it is taken back, and the record says why.
+ */
+#include "base/error.h"
+#include "engine/state.h"
+#include "net/network.h"
+#include "net/ports.h"
+#include "net/reservations.h"
+
+/* What a start needs, copied on the main loop. */
+typedef struct {
+    SteadEngine *engine;
+    const char *id;
+    SteadMachine *machine;
+    GPtrArray *networks; /* SteadNetwork, one for each interface */
+    GPtrArray *nics;     /* SteadNicRecord */
+    char *hostname;
+    const char *address; /* of the first interface that has one; NULL */
+    gboolean running;    /* it runs already */
+} Start;
+
+static void start_clear(Start *start)
+{
+    g_clear_pointer(&start->machine, stead_machine_free);
+    g_clear_pointer(&start->networks, g_ptr_array_unref);
+    g_clear_pointer(&start->nics, g_ptr_array_unref);
+    g_clear_pointer(&start->hostname, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Start, start_clear)
+
+const char *stead_engine_reserved_address(const GPtrArray *nics)
+{
+    for (guint i = 0; i < nics->len; i++) {
+        const SteadNicRecord *nic = nics->pdata[i];
+        if (nic->address && *nic->address)
+            return nic->address;
+    }
+    return NULL;
+}
+
+static void copy_networks(Start *start, const SteadInstance *instance)
+{
+    start->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
+    start->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
+    for (guint i = 0; i < instance->nics->len; i++) {
+        const SteadNicRecord *nic = instance->nics->pdata[i];
+        const SteadNetwork *network = stead_table_by_name(start->engine->networks, nic->network);
+        SteadNicRecord *copy = g_new0(SteadNicRecord, 1);
+        copy->network = g_strdup(nic->network);
+        copy->mac = g_strdup(nic->mac);
+        copy->address = g_strdup(nic->address);
+        g_ptr_array_add(start->nics, copy);
+        g_ptr_array_add(start->networks, stead_network_copy(network));
+    }
+    start->address = stead_engine_reserved_address(start->nics);
+}
+
+static gboolean begin_start(gpointer data, GError **error)
+{
+    Start *start = data;
+    SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
+    if (instance == NULL)
+        return FALSE;
+    start->running = instance->state == STEAD_STATE_RUNNING;
+    if (start->running)
+        return TRUE;
+    if (instance->state == STEAD_STATE_PAUSED) {
+        stead_set_error(error, STEAD_ERROR_STATE, "Resume it: stead resume.", "%s is paused",
+                        instance->name);
+        return FALSE;
+    }
+    start->machine = stead_engine_machine(start->engine, instance, error);
+    if (start->machine == NULL)
+        return FALSE;
+    start->hostname = g_strdup(stead_engine_hostname(instance));
+    copy_networks(start, instance);
+    gboolean wanted = instance->want_running;
+    instance->want_running = TRUE;
+    stead_set_string(&instance->accel, start->machine->accel);
+    g_clear_pointer(&instance->stage, g_free);
+    if (stead_engine_set_state(start->engine, instance, STEAD_STATE_STARTING, NULL, error))
+        return TRUE;
+    instance->want_running = wanted;
+    return FALSE;
+}
+
+static gboolean finish_start(gpointer data, GError **error)
+{
+    Start *start = data;
+    SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
+    if (instance == NULL)
+        return FALSE;
+    instance->started = g_get_real_time();
+    instance->restart_needed = FALSE;
+    if (instance->state == STEAD_STATE_STARTING &&
+        !stead_engine_set_state(start->engine, instance, STEAD_STATE_RUNNING, NULL, error))
+        return FALSE;
+    /* With a rule that asks for nothing it is ready at once. */
+    stead_engine_await_ready(start->engine, stead_engine_live(start->engine, start->id));
+    return TRUE;
+}
+
+static gboolean begin_watch(gpointer data, GError **error)
+{
+    Start *start = data;
+    SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
+    if (instance)
+        stead_engine_watch(start->engine, instance, TRUE);
+    return instance != NULL;
+}
+
+typedef struct {
+    SteadEngine *engine;
+    const char *id;
+    const GError *why;
+} Failure;
+
+static gboolean fail_start(gpointer data, GError **error)
+{
+    Failure *failure = data;
+    SteadInstance *instance = stead_table_get(failure->engine->instances, failure->id);
+    if (instance == NULL)
+        return TRUE;
+    stead_engine_unwatch(failure->engine, failure->id);
+    instance->want_running = FALSE;
+    return stead_engine_set_state(failure->engine, instance, STEAD_STATE_FAILED,
+                                  failure->why->message, error);
+}
+
+static gboolean prepare_networks(Start *start, GError **error)
+{
+    SteadEngine *engine = start->engine;
+    for (guint i = 0; i < start->networks->len; i++) {
+        const SteadNetwork *network = start->networks->pdata[i];
+        const SteadNicRecord *nic = start->nics->pdata[i];
+        g_autofree char *address = NULL;
+        if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error))
+            return FALSE;
+        address = stead_network_reserve(engine->libvirt, network, nic->mac,
+                                        nic->address && *nic->address ? nic->address : NULL,
+                                        i == 0 ? start->hostname : NULL, NULL, error);
+        if (address == NULL)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean copy_for_networks(gpointer data, GError **error)
+{
+    Start *start = data;
+    const SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
+    /* Resolving it finds networks that are gone. */
+    start->machine = instance ? stead_engine_machine(start->engine, instance, error) : NULL;
+    if (start->machine == NULL)
+        return FALSE;
+    start->hostname = g_strdup(stead_engine_hostname(instance));
+    copy_networks(start, instance);
+    return TRUE;
+}
+
+gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                         GError **error)
+{
+    g_auto(Start) start = {.engine = engine, .id = id};
+    return stead_job_sync(job, copy_for_networks, &start, error) &&
+           stead_make_dir(start.machine->run_dir, 0711, error) && prepare_networks(&start, error);
+}
+
+static void set_no_address(GError **error)
+{
+    stead_set_error(error, STEAD_ERROR_INVALID,
+                    "Give the instance a static address, or a network of mode nat.",
+                    "ports cannot be published for an instance without a known address");
+}
+
+static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
+{
+    SteadEngine *engine = start->engine;
+    const GPtrArray *ports = start->machine->spec->ports;
+    SteadRuntime *runtime = engine->vm;
+    stead_job_progress("starting", -1, job);
+    if (!stead_make_dir(start->machine->dir, 0711, error) ||
+        !stead_make_dir(start->machine->run_dir, 0711, error) || !prepare_networks(start, error))
+        return FALSE;
+    if (ports->len > 0 && start->address == NULL) {
+        set_no_address(error);
+        return FALSE;
+    }
+    if (ports->len > 0 &&
+        !stead_ports_publish(start->machine->run_dir, ports, start->address, error))
+        return FALSE;
+    if (!stead_job_sync(job, begin_watch, start, error))
+        return FALSE;
+    return stead_runtime_start(runtime, start->machine, error);
+}
+
+gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                   GError **error)
+{
+    g_auto(Start) start = {.engine = engine, .id = id};
+    if (!stead_job_sync(job, begin_start, &start, error))
+        return FALSE;
+    if (start.running)
+        return TRUE;
+    g_autoptr(GError) why = NULL;
+    if (start_on_host(&start, job, &why) && stead_job_sync(job, finish_start, &start, &why))
+        return TRUE;
+    stead_runtime_kill(engine->vm, id, NULL);
+    stead_ports_unpublish(start.machine->run_dir, NULL);
+    Failure failure = {engine, id, why};
+    stead_job_sync(job, fail_start, &failure, NULL);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
+/* ---- ports of an instance that is up, or went down, without a start or stop of ours ---- */
+
+typedef struct {
+    SteadEngine *engine;
+    const char *id;
+    SteadInstance *instance; /* a copy */
+} Ports;
+
+static gboolean copy_instance(gpointer data, GError **error)
+{
+    Ports *ports = data;
+    SteadInstance *instance = stead_engine_expect(ports->engine, ports->id, error);
+    ports->instance = instance ? stead_instance_copy(instance) : NULL;
+    return instance != NULL;
+}
+
+gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
+                                     GError **error)
+{
+    Ports ports = {engine, id, NULL};
+    if (!stead_job_sync(job, copy_instance, &ports, error))
+        return FALSE;
+    g_autoptr(SteadInstance) instance = ports.instance;
+    g_autofree char *run_dir = stead_engine_instance_run_dir(engine, id);
+    if (!stead_instance_is_up(instance) || instance->spec->ports->len == 0)
+        return stead_ports_unpublish(run_dir, error);
+    const char *address = stead_engine_reserved_address(instance->nics);
+    if (address)
+        return stead_ports_publish(run_dir, instance->spec->ports, address, error);
+    set_no_address(error);
+    return FALSE;
+}
+
+static gboolean ports_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    return stead_engine_publish_in_job(op->engine, job, op->id, error);
+}
+
+void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instance)
+{
+    if (instance->spec->ports->len > 0)
+        stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
+                               stead_op_new(engine, instance->id, instance->name), NULL);
+}
