@@ -21,7 +21,7 @@ static const struct {
     {"Check", "id title status found why mend"},
     {"InstanceSummary",
      "id name project kind state ready stage image cpus memory addresses created "
-     "started accel error restart-needed"},
+     "started accel error restart-needed late"},
     {"Instance", "id name project kind kind-reason spec image-digest disks nics state want-running "
                  "ready restart-needed stage addresses accel error restarts created started domain "
                  "networks uptime-ms job"},

@@ -69,6 +69,7 @@ static int act(SteadCall *call, const Action *action, JsonNode *body, gboolean f
     if (watch == NULL)
         return 1;
     guint begun = request_all(call, watch, action, body, force, &refused);
+    stead_watch_keep_to_rules(watch);
     int code = begun > 0 ? stead_watch_run(watch, action->until, 0, error) : 1;
     if (refused == NULL)
         return code;

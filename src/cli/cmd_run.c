@@ -151,6 +151,8 @@ static int run(SteadCall *call, GError **error)
     }
     stead_watch_add(watch, name);
     stead_watch_job(watch, job, NULL);
+    if (!stead_call_has(call, "timeout"))
+        stead_watch_keep_to_rules(watch);
     gboolean start = !stead_call_flag(call, "no-start");
     int code = stead_watch_run(watch, start ? STEAD_UNTIL_READY : STEAD_UNTIL_DONE,
                                stead_call_number(call, "timeout", 0), error);

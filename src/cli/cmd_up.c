@@ -131,6 +131,8 @@ static int carry_out(SteadCall *call, const SteadSpec *spec, JsonNode *body, GEr
     }
     add_instances(watch, spec);
     stead_watch_job(watch, job, NULL);
+    if (!stead_call_has(call, "timeout"))
+        stead_watch_keep_to_rules(watch);
     int code =
         stead_watch_run(watch, STEAD_UNTIL_READY, stead_call_number(call, "timeout", 0), error);
     if (code == 0 && !json)

@@ -21,7 +21,7 @@ static void set_state(SteadViewItem *item, const char *state)
         return;
     stead_view_set(&item->state, state);
     if (!stead_story_is(item, STEAD_STATE_RUNNING) && !stead_story_is(item, STEAD_STATE_PAUSED))
-        item->ready = FALSE;
+        item->ready = item->late = FALSE;
     if (!stead_story_is(item, STEAD_STATE_FAILED))
         stead_view_set(&item->error, NULL);
 }
@@ -78,6 +78,11 @@ static void on_ready(SteadViewItem *item, JsonNode *data)
     item->ready = TRUE;
 }
 
+static void on_late(SteadViewItem *item, JsonNode *data)
+{
+    item->late = TRUE;
+}
+
 static void on_address(SteadViewItem *item, JsonNode *data)
 {
     set_addresses(item, data);
@@ -99,10 +104,10 @@ typedef struct {
 } Handler;
 
 static const Handler handlers[] = {
-    {"instance.state", on_state},      {"instance.stage", on_stage},
-    {"instance.ready", on_ready},      {"instance.address", on_address},
-    {"instance.removed", on_removed},  {"job.progress", set_progress},
-    {"job.finished", on_job_finished},
+    {"instance.state", on_state},   {"instance.stage", on_stage},
+    {"instance.ready", on_ready},   {"instance.address", on_address},
+    {"instance.late", on_late},     {"instance.removed", on_removed},
+    {"job.progress", set_progress}, {"job.finished", on_job_finished},
 };
 
 gboolean stead_story_event(SteadViewItem *item, const char *type, JsonNode *data)
@@ -125,6 +130,7 @@ void stead_story_record(SteadViewItem *item, JsonNode *instance)
     stead_view_set(&item->error, stead_json_text(instance, "error"));
     set_addresses(item, instance);
     item->ready = stead_json_flag(instance, "ready");
+    item->late = stead_json_flag(instance, "late");
 }
 
 void stead_story_job(SteadViewItem *item, JsonNode *job)

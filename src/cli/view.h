@@ -16,6 +16,7 @@ typedef struct {
     char *error;     /* why it failed; NULL */
     double progress; /* 0..1; -1: unknown */
     gboolean ready;
+    gboolean late;         /* it runs, and is not ready within its rule's time */
     gboolean stage_of_job; /* the stage is a job's, not the guest's: it ends with the job */
     gboolean is_job;       /* a job's own line: not an instance */
     gint64 ended;          /* monotonic; when its time stopped to count; 0: it runs */

@@ -32,8 +32,9 @@ typedef struct {
 struct _SteadWatch {
     SteadClient *client; /* the call's */
     gboolean json;
-    gboolean live;     /* lines are redrawn in place */
-    gboolean requires; /* an instance without a record is an error */
+    gboolean live;           /* lines are redrawn in place */
+    gboolean keeps_to_rules; /* to the instances' own time-outs */
+    gboolean requires;       /* an instance without a record is an error */
     SteadView *view;
     guint drawn;  /* lines of the live view that are on the terminal */
     gint64 begun; /* wall clock: what happened before is of no interest */
@@ -131,6 +132,10 @@ static GError *loss_of(const SteadViewItem *item)
                                item->error ? item->error : "no reason is on record");
     if (stead_story_is(item, STEAD_STATE_STOPPED))
         return stead_error_new(STEAD_ERROR_STATE, start, "%s is stopped", item->name);
+    if (stead_story_is(item, STEAD_STATE_RUNNING))
+        return stead_error_new(STEAD_ERROR_TIMEOUT, look,
+                               "%s runs, but was not ready within the time of its readiness rule",
+                               item->name);
     return stead_error_new(STEAD_ERROR_NOT_FOUND, NULL, "%s was removed", item->name);
 }
 
@@ -142,7 +147,8 @@ static gboolean all_settled(SteadWatch *watch)
         const SteadViewItem *item = g_ptr_array_index(watch->view->items, i);
         if (item->is_job)
             continue;
-        if (stead_story_is_lost(item, watch->until))
+        gboolean late = item->late && watch->keeps_to_rules && watch->until == STEAD_UNTIL_READY;
+        if (stead_story_is_lost(item, watch->until) || (late && !item->ready))
             keep_error(watch, loss_of(item));
         else if (!stead_story_holds(item, watch->until))
             all = FALSE;
@@ -446,6 +452,11 @@ gboolean stead_watch_console(SteadWatch *watch, const char *regex, GError **erro
 {
     watch->rule = stead_console_rule_new(regex, on_rule, watch, error);
     return watch->rule != NULL;
+}
+
+void stead_watch_keep_to_rules(SteadWatch *watch)
+{
+    watch->keeps_to_rules = TRUE;
 }
 
 void stead_watch_require(SteadWatch *watch)

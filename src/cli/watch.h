@@ -33,6 +33,9 @@ void stead_watch_job(SteadWatch *watch, JsonNode *node, const char *label);
  * matches what its present run has printed so far, too. INVALID when it is none. */
 gboolean stead_watch_console(SteadWatch *watch, const char *regex, GError **error);
 
+/* An instance that is not ready in the time of its readiness rule fails with TIMEOUT. */
+void stead_watch_keep_to_rules(SteadWatch *watch);
+
 /* Instances of which there is no record fail with NOT_FOUND instead of being waited for. */
 void stead_watch_require(SteadWatch *watch);
 

@@ -175,7 +175,7 @@ static JsonArray *addresses_to_json(const SteadInstance *instance)
     return array;
 }
 
-static JsonNode *show_short(const SteadInstance *instance)
+static JsonNode *show_short(SteadEngine *engine, const SteadInstance *instance)
 {
     JsonObject *object = json_object_new();
     json_object_set_string_member(object, "id", instance->id);
@@ -185,6 +185,9 @@ static JsonNode *show_short(const SteadInstance *instance)
                                   stead_name_of(&stead_kind_names, (int)instance->kind));
     json_object_set_string_member(object, "state", state_name(instance->state));
     json_object_set_boolean_member(object, "ready", instance->ready);
+    const SteadLive *live = g_hash_table_lookup(engine->live, instance->id);
+    if (live && live->late && !instance->ready)
+        json_object_set_boolean_member(object, "late", TRUE);
     add_text(object, "stage", instance->stage);
     add_text(object, "image", instance->spec->image);
     json_object_set_int_member(object, "cpus", instance->spec->cpus);
@@ -218,7 +221,7 @@ JsonNode *stead_engine_show_instance(SteadEngine *engine, const SteadInstance *i
                                      gboolean is_short)
 {
     if (is_short)
-        return show_short(instance);
+        return show_short(engine, instance);
     JsonNode *node = stead_instance_to_json(instance);
     JsonObject *object = json_node_get_object(node);
     g_autofree char *domain = g_strdup_printf("stead%s-%s", engine->paths->tag, instance->name);

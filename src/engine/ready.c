@@ -6,6 +6,7 @@
  * costs no more than one of them for a moment.
  */
 #include "base/error.h"
+#include "base/units.h"
 #include "engine/state.h"
 
 #define ASK_EVERY_MS 1000
@@ -128,9 +129,25 @@ static gboolean ask(SteadLive *live)
     return TRUE;
 }
 
+/* It goes on, and may become ready yet; but who waits by the rule need not wait any longer. */
+static void tell_if_late(SteadLive *live)
+{
+    SteadInstance *instance = stead_table_get(live->engine->instances, live->id);
+    gint64 elapsed = (g_get_monotonic_time() - live->run_started) / 1000;
+    if (live->late || instance == NULL || instance->ready ||
+        instance->state != STEAD_STATE_RUNNING || live->run_started == 0 ||
+        elapsed < (gint64)instance->spec->ready.timeout)
+        return;
+    live->late = TRUE;
+    g_autofree char *limit = stead_format_duration(instance->spec->ready.timeout);
+    stead_events_emit(live->engine->events, "instance.late", instance->name,
+                      stead_event_data("timeout", limit, NULL));
+}
+
 static gboolean on_timer(gpointer data)
 {
     SteadLive *live = data;
+    tell_if_late(live);
     if (ask(live))
         return G_SOURCE_CONTINUE;
     live->ready_timer = 0;

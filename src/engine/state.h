@@ -28,6 +28,7 @@ typedef struct {
     SteadMatch *rule;    /* the spec's console rule, until it has matched; NULL: none */
     guint ready_timer;   /* while it runs and is not ready */
     gboolean probing;    /* a readiness probe is under way */
+    gboolean late;       /* this run is not ready within its rule's time, and that was told */
     gint64 run_started;  /* monotonic, microseconds; 0: not running */
     guint restart_timer; /* the restart policy waits */
     gboolean settled;    /* what an earlier daemon left of it was taken up */

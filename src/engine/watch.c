@@ -29,6 +29,7 @@ static void stop_reading(SteadLive *live)
     g_clear_pointer(&live->rule, stead_match_free);
     g_clear_handle_id(&live->ready_timer, g_source_remove);
     live->run_started = 0;
+    live->late = FALSE;
 }
 
 static void close_console(SteadLive *live)

@@ -162,6 +162,15 @@ instances:
     assert not blank.host.instance_folders()
 
 
+def test_not_ready_in_the_time_of_its_rule(blank):
+    rules = RULES.replace("agent: false", "console: hello, timeout: 1s")
+    done = run(blank, "up", write(blank, f"name: p\ninstances:\n  a: {{{rules}}}\n"), timeout=60)
+    assert done.returncode == 14 and "not ready" in done.stderr and "stead logs a" in done.stderr
+    assert blank.api.instance("a")["state"] == "running"
+    wait = run(blank, "wait", "a", "-t", "2s")
+    assert wait.returncode == 14
+
+
 def test_depends_on_in_a_circle(blank):
     spec = write(blank, f"instances:\n  a: {{{RULES}, depends-on: [b]}}\n  b: {{{RULES}, depends-on: [a]}}\n")
     done = run(blank, "up", spec)
