@@ -134,7 +134,8 @@ def test_log_from_the_first_byte(guest):
     assert "BdsDxe" in "\n".join(text.splitlines()[:5])
     assert len(guest.logs("--tail", "3").splitlines()) == 3
     stamped = guest.logs("-t", "--tail", "5").splitlines()
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in stamped)
+    bare = [s for s in stamped if not re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", s)]
+    assert not bare, stamped
 
 
 def test_display(guest):
@@ -223,7 +224,7 @@ def test_doctor(guest):
     report = json.loads(guest.stead("doctor", "--format", "json", check=False).stdout)
     ids = {check["id"]: check for check in report["checks"]}
     assert {"kvm", "qemu", "libvirtd"} & set(ids) and ids["kvm"]["status"] in ("ok", "warn")
-    assert all(check["status"] == "ok" or check["mend"] for check in report["checks"])
+    assert not [check for check in report["checks"] if check["status"] != "ok" and not check["mend"]]
 
 
 def test_info(guest):
