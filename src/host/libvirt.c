@@ -193,8 +193,18 @@ static gboolean is_listening(const char *path)
 static gboolean start_daemon(const char *program, GError **error)
 {
     const char *const argv[] = {program, "-d", NULL};
+    g_autoptr(GError) reason = NULL;
     g_debug("starting %s", program);
-    return stead_run(argv, NULL, NULL, NULL, error);
+    if (stead_run(argv, NULL, NULL, NULL, &reason))
+        return TRUE;
+    if (stead_error_code(reason) != STEAD_ERROR_INTERNAL) {
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return FALSE;
+    }
+    stead_set_error(error, STEAD_ERROR_UNAVAILABLE,
+                    "'stead doctor' shows what the host lacks; libvirtd without -d says more.",
+                    "libvirt does not run, and could not be started: %s", reason->message);
+    return FALSE;
 }
 
 /*

@@ -232,27 +232,38 @@ gboolean stead_layer_delete(const char *path, GError **error)
     return FALSE;
 }
 
-/* Whether the name holds a layer's id: the file that a disk was born as is never swept away. */
+/* Whether the name holds a layer's id: the file that a disk was born as has none. */
 static gboolean is_overlay(const char *path)
 {
     g_autofree char *stem = stem_of(path);
     return strlen(path) == strlen(stem) + 1 + ID_LENGTH + strlen(SUFFIX);
 }
 
-gboolean stead_layer_sweep(const char *current, GError **error)
+static gboolean sweep(const char *current, gboolean born, GError **error)
 {
     g_autoptr(GPtrArray) family = stead_layer_family(current, error);
     if (family == NULL)
         return FALSE;
     for (guint i = 0; i < family->len; i++) {
         const char *path = family->pdata[i];
-        if (g_str_equal(path, current) || !is_overlay(path) || stead_layer_is_frozen(path))
+        if (g_str_equal(path, current) || (!born && !is_overlay(path)) ||
+            stead_layer_is_frozen(path))
             continue;
         g_autoptr(GPtrArray) children = stead_layer_children(path, error);
         if (children == NULL || (children->len == 0 && !stead_layer_delete(path, error)))
             return FALSE;
     }
     return TRUE;
+}
+
+gboolean stead_layer_sweep(const char *current, GError **error)
+{
+    return sweep(current, FALSE, error);
+}
+
+gboolean stead_layer_sweep_absorbed(const char *current, GError **error)
+{
+    return sweep(current, TRUE, error);
 }
 
 guint64 stead_layer_size(const char *path)

@@ -42,6 +42,10 @@ gboolean stead_layer_absorb(const char *child, gboolean in_place, GError **error
 /* Removes what crashes left of this disk: layers that are neither frozen nor `current`. */
 gboolean stead_layer_sweep(const char *current, GError **error);
 
+/* The same where `current` is known to have absorbed what it stood on, which may be the very file
+ * that the disk was born as. */
+gboolean stead_layer_sweep_absorbed(const char *current, GError **error);
+
 /* Deletes the file; success when there is none. */
 gboolean stead_layer_delete(const char *path, GError **error);
 

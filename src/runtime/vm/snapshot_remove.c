@@ -103,9 +103,12 @@ static gboolean remove_half_made(Removal *removal, const char *snapshot_id, GErr
     g_autofree char *frozen = NULL, *format = NULL;
     if (!stead_layer_backing(layer, &frozen, &format, error))
         return FALSE;
+    /* It may have absorbed the file already, which is told from those of snapshots by being
+     * writable: that it is no snapshot's any more is thus written before it goes. */
+    if (frozen == NULL || !stead_layer_same_family(frozen, layer))
+        return stead_layer_sweep_absorbed(layer, error);
     removal->frozen = frozen;
-    return frozen == NULL || !stead_layer_same_family(frozen, layer) ||
-           remove_layer(removal, error);
+    return stead_layer_freeze(frozen, FALSE, error) && remove_layer(removal, error);
 }
 
 static gboolean remove_files(const SteadMachine *machine, const char *snapshot_id, GError **error)
