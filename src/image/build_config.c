@@ -40,6 +40,7 @@ static const Link links[] = {
      SYSTEM "systemd-networkd-wait-online.service"},
     /* Nothing on an edge node needs these at boot; each costs a process or more. */
     MASK("e2scrub_reap.service"),
+    MASK("grub-common.service"),
     MASK("modprobe@configfs.service"),
     MASK("modprobe@dm_mod.service"),
     MASK("modprobe@drm.service"),

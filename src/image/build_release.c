@@ -20,11 +20,12 @@
     "linux-image-cloud-amd64,initramfs-tools,lz4,grub-cloud-amd64,"                                \
     "systemd-sysv,systemd-resolved,udev,dbus,libpam-systemd,"                                      \
     "cloud-init,cloud-guest-utils,openssh-server,qemu-guest-agent,sudo,"                           \
-    "ca-certificates,e2fsprogs,iproute2,iputils-ping,kmod,less,netbase,vim-tiny"
+    "ca-certificates,e2fsprogs,iproute2,iputils-ping,kmod,less,login,mount,netbase,procps,"        \
+    "tzdata,vim-tiny"
 
 static const SteadBuildRelease releases[] = {
     {"debian:12", "bookworm", PACKAGES, 232},
-    {"debian:13", "trixie", PACKAGES ",systemd-repart", 240},
+    {"debian:13", "trixie", PACKAGES ",systemd-repart", 225},
 };
 
 static const char *const names[] = {"debian:12", "debian:13", NULL};

@@ -275,7 +275,7 @@ def test_the_root_has_grown(guest):
 
 @needs_boot
 def test_the_address_is_static(guest):
-    output = guest.run("ip -4 -brief address; ip route")
+    output = guest.run("{ ip -4 -brief address; ip route; } | cat")
     assert "10.0.2.99/24" in output
     assert "default via 10.0.2.2" in output
 
