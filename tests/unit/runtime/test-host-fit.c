@@ -40,6 +40,12 @@ static void tear_down(Fixture *f, gconstpointer data)
     g_free(f->sys);
 }
 
+static void pin(Fixture *f, GStrv lists)
+{
+    g_strfreev(f->spec->cpu_pinning);
+    f->spec->cpu_pinning = lists;
+}
+
 static void expect(Fixture *f, SteadErrorCode code, const char *words)
 {
     g_autoptr(GError) error = NULL;
@@ -56,13 +62,13 @@ static void asks_nothing(Fixture *f, gconstpointer data)
 
 static void cpu_that_is_there(Fixture *f, gconstpointer data)
 {
-    f->spec->cpu_pinning = g_strsplit("0 0-1", " ", -1);
+    pin(f, g_strsplit("0 0-1", " ", -1));
     g_assert_true(stead_vm_fits_host(f->spec, f->sys, NULL));
 }
 
 static void cpu_that_is_not(Fixture *f, gconstpointer data)
 {
-    f->spec->cpu_pinning = g_strsplit("0 1-2", " ", -1);
+    pin(f, g_strsplit("0 1-2", " ", -1));
     expect(f, STEAD_ERROR_UNSUPPORTED, "CPU 1-2, and this host has 0-1 only");
 }
 
@@ -93,7 +99,7 @@ static void pages_of_no_such_size(Fixture *f, gconstpointer data)
 
 static void unreadable_is_left_to_libvirt(Fixture *f, gconstpointer data)
 {
-    f->spec->cpu_pinning = g_strsplit("99", " ", -1);
+    pin(f, g_strsplit("99", " ", -1));
     g_assert_true(stead_vm_fits_host(f->spec, "/nonexistent", NULL));
 }
 
