@@ -11,6 +11,7 @@
 #include "model/check.h"
 #include "net/addresses.h"
 #include "net/network.h"
+#include "net/network_xml.h"
 #include "net/ports.h"
 #include "net/reservations.h"
 #include "storage/disk.h"
@@ -288,14 +289,24 @@ static gboolean make_disks(Create *create, GError **error)
 
 /* ---- seed ---- */
 
+/* Where the guest finds the other instances of a network by their bare names; NULL: nowhere. */
+static const char *search_domain(const SteadNetwork *network)
+{
+    const char *domain = network->spec->domain ? network->spec->domain : network->name;
+    gboolean ours = network->spec->mode != STEAD_NETWORK_BRIDGE;
+    return ours && stead_dns_name_is_valid(domain) ? domain : NULL;
+}
+
 static gboolean write_seed(Create *create, GError **error)
 {
     const SteadInstance *instance = create->instance;
     g_autofree char *dir = stead_engine_instance_dir(create->engine, instance->id);
     g_autofree char *path = g_build_filename(dir, "seed.iso", NULL);
     g_autofree SteadSeedNic *nics = g_new0(SteadSeedNic, MAX(1, instance->nics->len));
-    for (guint i = 0; i < instance->nics->len; i++)
+    for (guint i = 0; i < instance->nics->len; i++) {
         nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
+        nics[i].search = search_domain(create->networks->pdata[i]);
+    }
     SteadSeedOptions options = {
         .instance_id = instance->id,
         .hostname = stead_engine_hostname(instance),

@@ -280,12 +280,18 @@ static void add_static_address(JsonBuilder *builder, const SteadSeedNic *nic)
         json_builder_end_object(builder);
         json_builder_end_array(builder);
     }
-    if (nic->dns || nic->search) {
-        begin_member(builder, "nameservers", FALSE);
-        add_one_item(builder, "addresses", nic->dns);
-        add_one_item(builder, "search", nic->search);
-        json_builder_end_object(builder);
-    }
+}
+
+/* systemd-networkd does not search the domain that DHCP tells it, so it is said here, too. */
+static void add_name_servers(JsonBuilder *builder, const SteadSeedNic *nic)
+{
+    const char *server = nic->address ? nic->dns : NULL;
+    if (server == NULL && nic->search == NULL)
+        return;
+    begin_member(builder, "nameservers", FALSE);
+    add_one_item(builder, "addresses", server);
+    add_one_item(builder, "search", nic->search);
+    json_builder_end_object(builder);
 }
 
 /* Interfaces after the first do not hold up the boot while they wait for an address. */
@@ -301,6 +307,7 @@ static void add_nic(JsonBuilder *builder, const SteadSeedNic *nic, gsize index)
         add_static_address(builder, nic);
     else
         add_boolean(builder, "dhcp4", TRUE);
+    add_name_servers(builder, nic);
     if (index > 0)
         add_boolean(builder, "optional", TRUE);
     json_builder_end_object(builder);
