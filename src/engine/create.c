@@ -289,12 +289,18 @@ static gboolean make_disks(Create *create, GError **error)
 
 /* ---- seed ---- */
 
-/* Where the guest finds the other instances of a network by their bare names; NULL: nowhere. */
-static const char *search_domain(const SteadNetwork *network)
+/* By which server and domain the guest finds a network's other instances by their bare names.
+ * `text` keeps what the interface points to. */
+static void set_names(SteadSeedNic *nic, const SteadNetwork *network, GStringChunk *text)
 {
+    SteadAddressPlan plan;
     const char *domain = network->spec->domain ? network->spec->domain : network->name;
-    gboolean ours = network->spec->mode != STEAD_NETWORK_BRIDGE;
-    return ours && stead_dns_name_is_valid(domain) ? domain : NULL;
+    if (network->spec->mode == STEAD_NETWORK_BRIDGE || !stead_dns_name_is_valid(domain) ||
+        !stead_address_plan(network->spec, &plan, NULL))
+        return;
+    g_autofree char *server = stead_ipv4_format(plan.gateway);
+    nic->dns = g_string_chunk_insert(text, server);
+    nic->search = domain;
 }
 
 static gboolean write_seed(Create *create, GError **error)
@@ -302,10 +308,11 @@ static gboolean write_seed(Create *create, GError **error)
     const SteadInstance *instance = create->instance;
     g_autofree char *dir = stead_engine_instance_dir(create->engine, instance->id);
     g_autofree char *path = g_build_filename(dir, "seed.iso", NULL);
+    g_autoptr(GStringChunk) text = g_string_chunk_new(64);
     g_autofree SteadSeedNic *nics = g_new0(SteadSeedNic, MAX(1, instance->nics->len));
     for (guint i = 0; i < instance->nics->len; i++) {
         nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
-        nics[i].search = search_domain(create->networks->pdata[i]);
+        set_names(&nics[i], create->networks->pdata[i], text);
     }
     SteadSeedOptions options = {
         .instance_id = instance->id,

@@ -282,14 +282,14 @@ static void add_static_address(JsonBuilder *builder, const SteadSeedNic *nic)
     }
 }
 
-/* systemd-networkd does not search the domain that DHCP tells it, so it is said here, too. */
+/* Beside DHCP, too: systemd-networkd does not search the domain that DHCP tells it. cloud-init
+ * drops a search domain without a server. */
 static void add_name_servers(JsonBuilder *builder, const SteadSeedNic *nic)
 {
-    const char *server = nic->address ? nic->dns : NULL;
-    if (server == NULL && nic->search == NULL)
+    if (nic->dns == NULL && nic->search == NULL)
         return;
     begin_member(builder, "nameservers", FALSE);
-    add_one_item(builder, "addresses", server);
+    add_one_item(builder, "addresses", nic->dns);
     add_one_item(builder, "search", nic->search);
     json_builder_end_object(builder);
 }

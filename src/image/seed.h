@@ -12,11 +12,11 @@
 /* One interface, matched in the guest by its MAC. */
 typedef struct {
     const char *mac;
-    const char *address; /* NULL: DHCP, and the fields below are not looked at */
+    const char *address; /* NULL: DHCP, and prefix and gateway are not looked at */
     guint prefix;
     const char *gateway; /* NULL: none */
-    const char *dns;     /* NULL: none */
-    const char *search;  /* DNS domain; NULL: none */
+    const char *dns;     /* a server beside those that DHCP tells; NULL: none */
+    const char *search;  /* DNS domain, which needs `dns`; NULL: none */
 } SteadSeedNic;
 
 typedef struct {

@@ -53,14 +53,14 @@ static gboolean check_nic(const SteadSeedNic *nic, GError **error)
 {
     if (nic->mac == NULL || !stead_mac_is_valid(nic->mac))
         return invalid(error, "a MAC address", nic->mac);
+    if (nic->search && !is_dns_name(nic->search))
+        return invalid(error, "a DNS domain", nic->search);
     if (nic->address == NULL)
-        return TRUE;
+        return check_optional_address(nic->dns, error);
     if (nic->prefix < 1 || nic->prefix > 32) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%u is not a prefix length", nic->prefix);
         return FALSE;
     }
-    if (nic->search && !is_dns_name(nic->search))
-        return invalid(error, "a DNS domain", nic->search);
     return check_optional_address(nic->address, error) &&
            check_optional_address(nic->gateway, error) && check_optional_address(nic->dns, error);
 }
