@@ -105,6 +105,7 @@ static void place(SteadLog *log, GArray *now)
     guint64 next = 0;
     for (gint i = (gint)now->len - 1; i >= 0; i--) {
         File *file = &g_array_index(now, File, i);
+        g_assert(file != NULL); /* an array with an element has memory for it */
         const File *known = find(log->files, file);
         if (known) {
             file->base = file->size >= known->size ? known->base : log->end;

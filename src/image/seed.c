@@ -84,7 +84,7 @@ static gsize count(GStrv list)
 
 static void add_items(JsonBuilder *builder, GStrv list)
 {
-    for (gsize i = 0; i < count(list); i++)
+    for (gsize i = 0; list && list[i]; i++)
         json_builder_add_string_value(builder, list[i]);
 }
 
