@@ -64,6 +64,10 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
     /* What is left without a status is offered to on_websocket(). */
     if (soup_message_headers_header_contains(headers, "Upgrade", "websocket"))
         return;
+    /* One request a connection: libsoup 3.2 does not notice that a client left which it waits for,
+     * and keeps its descriptor for good. */
+    soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection",
+                                 "close");
     SteadRequest request = {
         .engine = server->engine, .server = soup, .message = message, .query = query};
     SteadReply reply = {.status = SOUP_STATUS_OK};
