@@ -114,17 +114,21 @@ gboolean stead_reply_result(SteadRequest *request, SteadReply *reply, SteadJob *
     return TRUE;
 }
 
+#define NUL "\\u0000"
+
 /*
  * json-glib's parser calls itself for each level and makes a node of each value, so both are
- * counted before it sees the text: brackets and commas outside of strings.
+ * counted before it sees the text: brackets and commas outside of strings. And it would end a text
+ * at the first NUL, so that what was checked might not be what was meant.
  */
 static gboolean check_shape(const char *text, gsize length, GError **error)
 {
     guint depth = 0, deepest = 0, values = 0;
-    gboolean in_string = FALSE;
+    gboolean in_string = FALSE, has_nul = FALSE;
     for (gsize i = 0; i < length; i++) {
         char c = text[i];
         if (in_string) {
+            has_nul |= length - i >= strlen(NUL) && memcmp(text + i, NUL, strlen(NUL)) == 0;
             i += c == '\\';
             in_string = c != '"';
             continue;
@@ -134,6 +138,11 @@ static gboolean check_shape(const char *text, gsize length, GError **error)
         depth += c == '[' || c == '{';
         depth -= (c == ']' || c == '}') && depth > 0;
         deepest = MAX(deepest, depth);
+    }
+    if (has_nul) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL,
+                        "the request has a text with a NUL in it");
+        return FALSE;
     }
     if (deepest <= STEAD_API_MAX_DEPTH && values <= STEAD_API_MAX_VALUES)
         return TRUE;

@@ -19,6 +19,8 @@
 #include "base/error.h"
 
 #define GROUP "stead"
+/* Connections that wait to be accepted; one more is refused at once. */
+#define BACKLOG 1024
 #define LISTEN_FD 3 /* sd_listen_fds(3): the first passed descriptor */
 
 struct _SteadServer {
@@ -162,7 +164,7 @@ static GSocket *listen_at(const char *path, GError **error)
     mode_t mask = umask(0177);
     gboolean bound = g_socket_bind(socket, address, FALSE, error);
     umask(mask);
-    g_socket_set_listen_backlog(socket, 128);
+    g_socket_set_listen_backlog(socket, BACKLOG);
     if (!bound || !set_permissions(path, error) || !g_socket_listen(socket, error)) {
         g_prefix_error(error, "listening at %s: ", path);
         return NULL;

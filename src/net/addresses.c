@@ -9,6 +9,9 @@
 
 #include "base/error.h"
 
+/* libvirt takes no range whose ends differ in their upper 16 bits. */
+#define DHCP_BLOCK 65536u
+
 static guint32 broadcast_of(const SteadSubnet *subnet)
 {
     return subnet->network | (guint32)(G_MAXUINT32 >> subnet->prefix);
@@ -36,13 +39,26 @@ static gboolean check_usable(const SteadAddressPlan *plan, const char *what, con
     return FALSE;
 }
 
+/* "This network", the host itself, multicast and beyond. */
+static gboolean check_range(const SteadSubnet *subnet, GError **error)
+{
+    guint8 first = (guint8)(subnet->network >> 24);
+    if (first != 0 && first != 127 && first < 224)
+        return TRUE;
+    g_autofree char *text = stead_subnet_format(subnet);
+    stead_set_error(error, STEAD_ERROR_INVALID, "Choose a private one, as 10.77.0.0/24.",
+                    "the subnet %s is none that machines can have", text);
+    return FALSE;
+}
+
 gboolean stead_address_plan(const SteadNetworkSpec *spec, SteadAddressPlan *plan, GError **error)
 {
     if (spec->subnet == NULL) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the network has no subnet");
         return FALSE;
     }
-    if (!stead_subnet_parse(spec->subnet, &plan->subnet, error))
+    if (!stead_subnet_parse(spec->subnet, &plan->subnet, error) ||
+        !check_range(&plan->subnet, error))
         return FALSE;
     guint32 highest = broadcast_of(&plan->subnet) - 1;
     plan->gateway = plan->subnet.network + 1;
@@ -55,11 +71,13 @@ gboolean stead_address_plan(const SteadNetworkSpec *spec, SteadAddressPlan *plan
         if (!check_usable(plan, "the last DHCP address", spec->dhcp_end, &plan->last, error))
             return FALSE;
     } else if (highest >= plan->first) {
-        plan->last = plan->first + MIN(highest - plan->first, STEAD_MAX_DHCP_RANGE - 1);
+        plan->last = MIN(highest, plan->first | (guint32)(DHCP_BLOCK - 1));
     }
-    if (plan->last < plan->first || plan->last - plan->first >= STEAD_MAX_DHCP_RANGE) {
+    if (plan->last < plan->first || plan->last - plan->first >= STEAD_MAX_DHCP_RANGE ||
+        plan->last / DHCP_BLOCK != plan->first / DHCP_BLOCK) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                        "the DHCP range %s to %s is empty or has more than %d addresses",
+                        "the DHCP range %s to %s is empty, or has more than %d addresses or others "
+                        "in its first two numbers",
                         spec->dhcp_start ? spec->dhcp_start : "(first)",
                         spec->dhcp_end ? spec->dhcp_end : "(last)", STEAD_MAX_DHCP_RANGE);
         return FALSE;

@@ -2,7 +2,7 @@
 /*
  * The disks of a domain as libvirt knows them: where they are, and changing them while the guest
  * runs. A running domain has two definitions, the live one and the one for its next start; a change
- * is made to both in one call, so that they do not drift apart.
+ * is made to both, each as it needs it.
  */
 #include <string.h>
 
@@ -79,16 +79,12 @@ GStrv stead_vm_disks(gpointer self, const char *id, GError **error)
     return (GStrv)g_ptr_array_free(g_steal_pointer(&paths), FALSE);
 }
 
-static guint both_definitions(virDomainPtr domain)
+/* One of a domain's definitions: of now, and of its next start. */
+static gboolean attach_to(virDomainPtr domain, const SteadMachineDisk *disk, guint definition,
+                          GError **error)
 {
-    return VIR_DOMAIN_AFFECT_CONFIG | (stead_vm_is_active(domain) ? VIR_DOMAIN_AFFECT_LIVE : 0);
-}
-
-gboolean stead_vm_attach_disk(gpointer self, const char *id, const SteadMachineDisk *disk,
-                              GError **error)
-{
-    g_autoptr(virDomain) domain = stead_vm_find(self, id, error);
-    g_autoptr(xmlDoc) doc = domain ? stead_vm_describe(domain, 0, error) : NULL;
+    guint which = definition == VIR_DOMAIN_AFFECT_CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0;
+    g_autoptr(xmlDoc) doc = stead_vm_describe(domain, which, error);
     if (doc == NULL)
         return FALSE;
     g_autofree char *there = stead_vm_target_of(doc, disk->path);
@@ -101,9 +97,21 @@ gboolean stead_vm_attach_disk(gpointer self, const char *id, const SteadMachineD
         return FALSE;
     }
     g_autofree char *xml = stead_vm_disk_xml(disk, target);
-    if (virDomainAttachDeviceFlags(domain, xml, both_definitions(domain)) < 0)
+    if (virDomainAttachDeviceFlags(domain, xml, definition) < 0)
         return stead_libvirt_error(error, "%s", disk->path);
     return TRUE;
+}
+
+/* One may have it already: that of the next start, when a snapshot from before was restored; or
+ * both, when a killed daemon's attaching is repeated. */
+gboolean stead_vm_attach_disk(gpointer self, const char *id, const SteadMachineDisk *disk,
+                              GError **error)
+{
+    g_autoptr(virDomain) domain = stead_vm_find(self, id, error);
+    return domain &&
+           (!stead_vm_is_active(domain) ||
+            attach_to(domain, disk, VIR_DOMAIN_AFFECT_LIVE, error)) &&
+           attach_to(domain, disk, VIR_DOMAIN_AFFECT_CONFIG, error);
 }
 
 /* The guest is asked to let go; the device is gone when it has. */

@@ -37,6 +37,8 @@ static void test_only_objects_are_bodies(void)
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
         assert_refused(wrong[i], strlen(wrong[i]));
     assert_refused("{\"a\":1}\0", 8);
+    static const char nul[] = "{\"a\":\"b\\u0000c\"}";
+    assert_refused(nul, strlen(nul));
 }
 
 static void test_no_body_is_none(void)

@@ -38,7 +38,9 @@ static void test_smallest_subnet_has_one_address(void)
 static void test_range_is_capped(void)
 {
     SteadAddressPlan plan = plan_of("10.0.0.0/8", NULL, NULL);
-    g_assert_cmpuint(plan.last - plan.first + 1, ==, STEAD_MAX_DHCP_RANGE);
+    g_assert_cmpuint(plan.last - plan.first + 1, <=, STEAD_MAX_DHCP_RANGE);
+    g_assert_cmpuint(plan.last >> 16, ==, plan.first >> 16); /* libvirt asks for it */
+    g_assert_cmpuint(plan.last & 0xffff, ==, 0xffff);
 }
 
 static void test_range_of_the_spec(void)
@@ -104,6 +106,18 @@ static void test_full_range_is_told(void)
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_EXHAUSTED);
 }
 
+static void test_no_machine_has_such_a_subnet(void)
+{
+    static const char *const wrong[] = {"127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/4", "240.1.0.0/16"};
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        SteadNetworkSpec spec = {.subnet = (char *)wrong[i]};
+        SteadAddressPlan plan;
+        g_autoptr(GError) error = NULL;
+        g_assert_false(stead_address_plan(&spec, &plan, &error));
+        g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -115,5 +129,6 @@ int main(int argc, char **argv)
     g_test_add_func("/addresses/unusable-are-refused", test_unusable_addresses_are_refused);
     g_test_add_func("/addresses/lowest-free-is-chosen", test_lowest_free_address_is_chosen);
     g_test_add_func("/addresses/full-range-is-told", test_full_range_is_told);
+    g_test_add_func("/addresses/no-machine-has-such-a-subnet", test_no_machine_has_such_a_subnet);
     return g_test_run();
 }
