@@ -7,9 +7,7 @@ import contextlib
 import functools
 import hashlib
 import http.server
-import json
 import os
-import pathlib
 import socket
 import subprocess
 import threading
