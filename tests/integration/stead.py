@@ -299,6 +299,8 @@ class Daemon:
                 pass
         self.host.wipe()
         shutil.rmtree(self.root, ignore_errors=True)
+        if self.root.exists():
+            print(f"left behind: {self.root}")
 
 
 # ---- the host ----
@@ -419,7 +421,9 @@ class Host:
 
     def mounts(self):
         text = pathlib.Path("/proc/self/mountinfo").read_text()
-        return [line for line in text.splitlines() if f" {self.root}/" in line]
+        at = (self.root, self.root + "/")
+        lines = ((line, line.split()[4]) for line in text.splitlines())
+        return [line for line, path in lines if path == at[0] or path.startswith(at[1])]
 
     def leases(self):
         """dnsmasq's files about the root's networks."""
@@ -467,7 +471,20 @@ class Host:
         return left
 
     def wipe(self):
-        """Takes everything of the root away from the host, without the daemon."""
+        """Takes everything of the root away from the host, without the daemon. Never raises."""
+        try:
+            self._wipe_libvirt()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            print(f"could not clean up in libvirt: {error}")
+        for pid, _ in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for line in reversed(self.mounts()):
+            subprocess.run(["umount", "-l", line.split()[4]], check=False)
+
+    def _wipe_libvirt(self):
         self.networks()
         for name in self.domains():
             domain = f"{self.prefix}-{name}"
@@ -480,13 +497,6 @@ class Host:
         for name in self.pools():
             virsh("pool-destroy", name, check=False)
             virsh("pool-undefine", name, check=False)
-        for pid, _ in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for line in self.mounts():
-            subprocess.run(["umount", "-l", line.split()[4]], check=False)
 
 
 def _processes():
