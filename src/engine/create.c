@@ -144,6 +144,17 @@ static gboolean choose_address(Create *create, SteadInstance *instance, const St
     return nic->address != NULL;
 }
 
+/* With a prepared address comes its MAC. */
+static char *choose_mac(const SteadInstance *instance, const SteadNetwork *network,
+                        const SteadNicRecord *nic, guint n)
+{
+    SteadAddressPlan plan;
+    char *mac = nic->address && stead_address_plan(network->spec, &plan, NULL)
+                    ? stead_address_mac(&plan, network->id, nic->address)
+                    : NULL;
+    return mac ? mac : stead_mac_derive(instance->id, n);
+}
+
 /* Gives each interface its MAC and address, on the main loop, so that no two get the same. */
 static gboolean assign_nics(gpointer data, GError **error)
 {
@@ -170,9 +181,9 @@ static gboolean assign_nics(gpointer data, GError **error)
         SteadNicRecord *nic = g_new0(SteadNicRecord, 1);
         g_ptr_array_add(instance->nics, nic);
         nic->network = g_strdup(network->name);
-        nic->mac = spec->mac ? g_strdup(spec->mac) : stead_mac_derive(instance->id, i);
         if (!choose_address(create, instance, spec, network, nic, error))
             return FALSE;
+        nic->mac = spec->mac ? g_strdup(spec->mac) : choose_mac(instance, network, nic, i);
     }
     g_clear_pointer(&create->instance, stead_instance_free);
     create->instance = stead_instance_copy(instance);
@@ -189,9 +200,8 @@ static gboolean reserve_addresses(Create *create, GError **error)
         const SteadNicRecord *nic = instance->nics->pdata[i];
         if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error))
             return FALSE;
-        g_autofree char *address = stead_network_reserve(
-            engine->libvirt, network, nic->mac, nic->address, i == 0 ? host : NULL, NULL, error);
-        if (address == NULL)
+        if (!stead_network_reserve(engine->libvirt, network, nic->mac, nic->address,
+                                   i == 0 ? host : NULL, error))
             return FALSE;
     }
     return TRUE;

@@ -136,13 +136,10 @@ static gboolean prepare_networks(Start *start, GError **error)
     for (guint i = 0; i < start->networks->len; i++) {
         const SteadNetwork *network = start->networks->pdata[i];
         const SteadNicRecord *nic = start->nics->pdata[i];
-        g_autofree char *address = NULL;
-        if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error))
-            return FALSE;
-        address = stead_network_reserve(engine->libvirt, network, nic->mac,
-                                        nic->address && *nic->address ? nic->address : NULL,
-                                        i == 0 ? start->hostname : NULL, NULL, error);
-        if (address == NULL)
+        const char *address = nic->address && *nic->address ? nic->address : NULL;
+        if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error) ||
+            !stead_network_reserve(engine->libvirt, network, nic->mac, address,
+                                   i == 0 ? start->hostname : NULL, error))
             return FALSE;
     }
     return TRUE;

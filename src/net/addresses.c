@@ -107,3 +107,22 @@ char *stead_address_choose(const SteadAddressPlan *plan, GHashTable *taken, GErr
                     "all addresses from %s to %s are taken", first, last);
     return NULL;
 }
+
+guint stead_address_n_prepared(const SteadAddressPlan *plan)
+{
+    return MIN((plan->last - plan->first + 1) / 2, STEAD_MAX_PREPARED);
+}
+
+/* 52:54, 15 bits that tell networks of one guest apart, and the lower 16 of the address, which tell
+ * those of one range apart (DHCP_BLOCK). */
+char *stead_address_mac(const SteadAddressPlan *plan, const char *network_id, const char *address)
+{
+    guint32 value;
+    if (!stead_ipv4_parse(address, &value) || value < plan->first ||
+        value - plan->first >= stead_address_n_prepared(plan))
+        return NULL;
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, network_id, -1);
+    guint64 id = g_ascii_strtoull(sum + 56, NULL, 16); /* its last 32 bits */
+    return g_strdup_printf("52:54:%02x:%02x:%02x:%02x", (guint)(id >> 8 & 0x7f) | 0x80,
+                           (guint)(id & 0xff), value >> 8 & 0xff, value & 0xff);
+}

@@ -109,3 +109,13 @@ const SteadReservation *stead_entries_find(const SteadEntries *entries, const ch
     }
     return NULL;
 }
+
+const SteadReservation *stead_entries_find_ip(const SteadEntries *entries, const char *ip)
+{
+    for (guint i = 0; i < entries->hosts->len; i++) {
+        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
+        if (strcmp(host->ip, ip) == 0)
+            return host;
+    }
+    return NULL;
+}

@@ -23,5 +23,6 @@ SteadEntries *stead_entries_parse(xmlDocPtr doc);
  * not run), or VIR_NETWORK_XML_INACTIVE. */
 SteadEntries *stead_entries_read(virNetworkPtr network, guint flags, GError **error);
 
-/* NULL when the MAC has none. Owned by `entries`. */
+/* The DHCP entry of a MAC, or of an address; NULL when there is none. Owned by `entries`. */
 const SteadReservation *stead_entries_find(const SteadEntries *entries, const char *mac);
+const SteadReservation *stead_entries_find_ip(const SteadEntries *entries, const char *ip);

@@ -4,7 +4,8 @@
  * it. The metadata says which root made it, and holds a digest of the rest, by which a network that
  * was defined by an older record is told from one that only needs to be started.
  *
- * Reservations are not part of it: they come and go with instances (reservations.c).
+ * The digest leaves out reservations, which come and go with instances (reservations.c), and those
+ * of prepared addresses too: a network that lacks them serves as well, only slower.
  */
 #include "net/network_xml.h"
 
@@ -59,7 +60,17 @@ gboolean stead_dns_name_is_valid(const char *name)
     return labels[0] != NULL;
 }
 
-static void append_ip(GString *xml, const SteadAddressPlan *plan)
+static void append_prepared(GString *xml, const SteadAddressPlan *plan, const char *network_id)
+{
+    for (guint i = 0; i < stead_address_n_prepared(plan); i++) {
+        g_autofree char *ip = stead_ipv4_format(plan->first + i);
+        g_autofree char *mac = stead_address_mac(plan, network_id, ip);
+        g_string_append_printf(xml, "      <host mac='%s' ip='%s'/>\n", mac, ip);
+    }
+}
+
+/* With the prepared addresses where there is an id. */
+static void append_ip(GString *xml, const SteadAddressPlan *plan, const char *network_id)
 {
     g_autofree char *gateway = stead_ipv4_format(plan->gateway);
     g_autofree char *first = stead_ipv4_format(plan->first);
@@ -67,14 +78,16 @@ static void append_ip(GString *xml, const SteadAddressPlan *plan)
     g_string_append_printf(xml,
                            "  <ip address='%s' prefix='%u'>\n"
                            "    <dhcp>\n"
-                           "      <range start='%s' end='%s'/>\n"
-                           "    </dhcp>\n"
-                           "  </ip>\n",
+                           "      <range start='%s' end='%s'/>\n",
                            gateway, plan->subnet.prefix, first, last);
+    if (network_id)
+        append_prepared(xml, plan, network_id);
+    g_string_append(xml, "    </dhcp>\n"
+                         "  </ip>\n");
 }
 
 /* All but the metadata and the root element. */
-static char *body_xml(const SteadNetwork *network, const SteadAddressPlan *plan)
+static char *body_xml(const SteadNetwork *network, const SteadAddressPlan *plan, gboolean prepared)
 {
     const SteadNetworkSpec *spec = network->spec;
     GString *xml = g_string_new(NULL);
@@ -86,7 +99,7 @@ static char *body_xml(const SteadNetwork *network, const SteadAddressPlan *plan)
     if (mode)
         g_string_append_printf(xml, "  <forward mode='%s'/>\n", mode);
     g_string_append(xml, names);
-    append_ip(xml, plan);
+    append_ip(xml, plan, prepared ? network->id : NULL);
     return g_string_free(xml, FALSE);
 }
 
@@ -112,8 +125,9 @@ char *stead_network_xml(const SteadNetwork *network, const SteadPaths *paths, GE
     SteadAddressPlan plan;
     if (!check(network, &plan, error))
         return NULL;
-    g_autofree char *body = body_xml(network, &plan);
-    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, body, -1);
+    g_autofree char *bare = body_xml(network, &plan, FALSE);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, bare, -1);
+    g_autofree char *body = body_xml(network, &plan, TRUE);
     g_autofree char *head = g_markup_printf_escaped(
         "<network>\n"
         "  <name>%s</name>\n"

@@ -5,7 +5,7 @@
  * itself. A DNS record carries no MAC: it belongs to whoever has its address reserved. Therefore
  * the DHCP entry is made first and removed last.
  *
- * One lock covers reading and changing, so that two jobs do not choose the same address.
+ * One lock covers reading and changing, so that two jobs do not take the same address.
  */
 #include "net/reservations.h"
 
@@ -32,10 +32,19 @@ void stead_reservation_free(SteadReservation *reservation)
 /* ---- changing ---- */
 
 typedef struct {
+    const char *id; /* the network's */
+    const SteadAddressPlan *plan;
     virNetworkPtr network;
     guint state; /* VIR_NETWORK_UPDATE_AFFECT_LIVE or _CONFIG */
     const SteadEntries *entries;
 } Change;
+
+/* Whether an entry is one that the network was made with. It stays. */
+static gboolean is_prepared(const Change *change, const SteadReservation *host)
+{
+    g_autofree char *mac = stead_address_mac(change->plan, change->id, host->ip);
+    return mac && g_ascii_strcasecmp(mac, host->mac) == 0;
+}
 
 static gboolean update(const Change *change, guint command, guint section, const char *xml,
                        GError **error)
@@ -61,22 +70,6 @@ static gboolean drop(const Change *change, const SteadReservation *host, GError 
     return drop_dns(change, host->ip, error) &&
            update(change, VIR_NETWORK_UPDATE_COMMAND_DELETE, VIR_NETWORK_SECTION_IP_DHCP_HOST, xml,
                   error);
-}
-
-/* dnsmasq takes some words in the place of a name for something else: numbers for a lease time,
- * "ignore" for an order to ignore the machine. Such a name is left to DNS alone. */
-static gboolean is_dhcp_name(const char *name)
-{
-    return strchr(name, '.') == NULL && !g_ascii_isdigit(name[0]) &&
-           g_ascii_strcasecmp(name, "ignore") != 0 && g_ascii_strcasecmp(name, "infinite") != 0;
-}
-
-static char *dhcp_xml(const SteadReservation *wanted)
-{
-    if (wanted->hostname && is_dhcp_name(wanted->hostname))
-        return g_markup_printf_escaped("<host mac='%s' name='%s' ip='%s'/>", wanted->mac,
-                                       wanted->hostname, wanted->ip);
-    return g_markup_printf_escaped("<host mac='%s' ip='%s'/>", wanted->mac, wanted->ip);
 }
 
 /* "web.example web" for web.example: the short name resolves as well. */
@@ -114,17 +107,19 @@ static gboolean put_dns(const Change *change, const SteadReservation *wanted, GE
                   error);
 }
 
+/* dnsmasq tells a guest its name by the DNS record of its address, so the entry carries none. */
 static gboolean put_dhcp(const Change *change, const SteadReservation *wanted, GError **error)
 {
     const SteadReservation *has = stead_entries_find(change->entries, wanted->mac);
-    const char *name = wanted->hostname && is_dhcp_name(wanted->hostname) ? wanted->hostname : NULL;
-    if (has && strcmp(has->ip, wanted->ip) == 0 && g_strcmp0(has->hostname, name) == 0)
+    const SteadReservation *holder = stead_entries_find_ip(change->entries, wanted->ip);
+    if (has && strcmp(has->ip, wanted->ip) == 0)
         return TRUE;
-    if (has && !drop(change, has, error))
+    if ((has && !drop(change, has, error)) || (holder && !drop(change, holder, error)))
         return FALSE;
     if (has)
         g_hash_table_remove(change->entries->dns, has->ip);
-    g_autofree char *xml = dhcp_xml(wanted);
+    g_autofree char *xml =
+        g_markup_printf_escaped("<host mac='%s' ip='%s'/>", wanted->mac, wanted->ip);
     return update(change, VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, VIR_NETWORK_SECTION_IP_DHCP_HOST,
                   xml, error);
 }
@@ -139,17 +134,20 @@ static gboolean put(const Change *change, const SteadReservation *wanted, GError
 static gboolean take(const Change *change, const SteadReservation *what, GError **error)
 {
     const SteadReservation *has = stead_entries_find(change->entries, what->mac);
-    return has == NULL || drop(change, has, error);
+    if (has == NULL)
+        return TRUE;
+    return is_prepared(change, has) ? drop_dns(change, has->ip, error) : drop(change, has, error);
 }
 
-/* Changes the definition first: what runs but is not defined would be gone after a restart. */
-static gboolean in_both_states(virNetworkPtr network, ChangeFunc func, const SteadReservation *what,
-                               GError **error)
+/* Changes the definition first: what runs but is not defined would be gone after a restart. `of`
+ * says of which network. */
+static gboolean in_both_states(virNetworkPtr network, const Change *of, ChangeFunc func,
+                               const SteadReservation *what, GError **error)
 {
     g_autoptr(SteadEntries) defined = stead_entries_read(network, VIR_NETWORK_XML_INACTIVE, error);
     if (defined == NULL)
         return FALSE;
-    Change change = {network, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
+    Change change = {of->id, of->plan, network, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
     if (!func(&change, what, error))
         return FALSE;
     if (virNetworkIsActive(network) != 1)
@@ -157,11 +155,11 @@ static gboolean in_both_states(virNetworkPtr network, ChangeFunc func, const Ste
     g_autoptr(SteadEntries) running = stead_entries_read(network, 0, error);
     if (running == NULL)
         return FALSE;
-    Change live = {network, VIR_NETWORK_UPDATE_AFFECT_LIVE, running};
+    Change live = {of->id, of->plan, network, VIR_NETWORK_UPDATE_AFFECT_LIVE, running};
     return func(&live, what, error);
 }
 
-/* ---- choosing ---- */
+/* ---- claims ---- */
 
 /* Whether two lists of names, separated by blanks, have one in common; either may be NULL. */
 static gboolean share_a_name(const char *a, const char *b)
@@ -187,68 +185,24 @@ static void refuse(const SteadNetwork *network, const SteadReservation *wanted,
                     names ? names : "another interface", host->ip, host->mac);
 }
 
-static gboolean check_unclaimed(const SteadNetwork *network, const SteadEntries *entries,
+/* A prepared address without a name is nobody's yet. */
+static gboolean check_unclaimed(const Change *change, const SteadNetwork *network,
                                 const SteadReservation *wanted, GError **error)
 {
+    const SteadEntries *entries = change->entries;
     g_autofree char *wanted_names = wanted->hostname ? dns_names(wanted->hostname) : NULL;
     for (guint i = 0; i < entries->hosts->len; i++) {
         const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
         const char *names = g_hash_table_lookup(entries->dns, host->ip);
         gboolean same_ip = strcmp(host->ip, wanted->ip) == 0;
         if (g_ascii_strcasecmp(host->mac, wanted->mac) == 0 ||
-            (!same_ip && !share_a_name(wanted_names, names)))
+            (!same_ip && !share_a_name(wanted_names, names)) ||
+            (names == NULL && is_prepared(change, host)))
             continue;
         refuse(network, wanted, host, names, same_ip, error);
         return FALSE;
     }
     return TRUE;
-}
-
-static GHashTable *taken_set(const SteadNetwork *network, virNetworkPtr real,
-                             const SteadEntries *entries, const char *mac, const char *const *taken)
-{
-    GHashTable *set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (guint i = 0; taken && taken[i]; i++)
-        g_hash_table_add(set, g_strdup(taken[i]));
-    for (guint i = 0; i < entries->hosts->len; i++) {
-        const SteadReservation *host = g_ptr_array_index(entries->hosts, i);
-        g_hash_table_add(set, g_strdup(host->ip));
-    }
-    g_autoptr(GPtrArray) leases = stead_leases_read(real, NULL);
-    for (guint i = 0; leases && i < leases->len; i++) {
-        const SteadLease *lease = g_ptr_array_index(leases, i);
-        if (g_ascii_strcasecmp(lease->mac, mac) != 0)
-            g_hash_table_add(set, g_strdup(lease->ip));
-    }
-    return set;
-}
-
-static char *pick_address(const SteadNetwork *network, virNetworkPtr real,
-                          const SteadEntries *entries, const char *mac, const char *address,
-                          const char *const *taken, GError **error)
-{
-    SteadAddressPlan plan;
-    if (!stead_address_plan(network->spec, &plan, error))
-        return NULL;
-    if (address)
-        return stead_address_check(&plan, address, error) ? g_strdup(address) : NULL;
-    const SteadReservation *has = stead_entries_find(entries, mac);
-    if (has && stead_address_check(&plan, has->ip, NULL))
-        return g_strdup(has->ip);
-    g_autoptr(GHashTable) set = taken_set(network, real, entries, mac, taken);
-    return stead_address_choose(&plan, set, error);
-}
-
-static gboolean reserve_locked(const SteadNetwork *network, virNetworkPtr real,
-                               SteadReservation *wanted, const char *address,
-                               const char *const *taken, GError **error)
-{
-    g_autoptr(SteadEntries) entries = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
-    if (entries == NULL)
-        return FALSE;
-    wanted->ip = pick_address(network, real, entries, wanted->mac, address, taken, error);
-    return wanted->ip && check_unclaimed(network, entries, wanted, error) &&
-           in_both_states(real, put, wanted, error);
 }
 
 static virNetworkPtr look_up(SteadLibvirt *libvirt, const SteadNetwork *network, GError **error)
@@ -271,24 +225,37 @@ static gboolean check_arguments(const char *mac, const char *hostname, GError **
     return FALSE;
 }
 
-char *stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
-                            const char *address, const char *hostname, const char *const *taken,
-                            GError **error)
+static gboolean reserve_locked(const SteadNetwork *network, virNetworkPtr real,
+                               const SteadAddressPlan *plan, const SteadReservation *wanted,
+                               GError **error)
 {
-    if (network->spec->mode == STEAD_NETWORK_BRIDGE)
-        return g_strdup(address ? address : "");
-    if (!check_arguments(mac, hostname, error))
-        return NULL;
+    g_autoptr(SteadEntries) entries = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
+    Change change = {.id = network->id, .plan = plan, .entries = entries};
+    return entries && check_unclaimed(&change, network, wanted, error) &&
+           in_both_states(real, &change, put, wanted, error);
+}
+
+gboolean stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
+                               const char *address, const char *hostname, GError **error)
+{
+    SteadAddressPlan plan;
+    if (network->spec->mode == STEAD_NETWORK_BRIDGE || address == NULL)
+        return TRUE;
+    if (!check_arguments(mac, hostname, error) ||
+        !stead_address_plan(network->spec, &plan, error) ||
+        !stead_address_check(&plan, address, error))
+        return FALSE;
     g_autoptr(virNetwork) real = look_up(libvirt, network, error);
     if (real == NULL)
-        return NULL;
+        return FALSE;
     g_autoptr(SteadReservation) wanted = g_new0(SteadReservation, 1);
     wanted->mac = g_strdup(mac);
+    wanted->ip = g_strdup(address);
     wanted->hostname = g_strdup(hostname);
     g_mutex_lock(&reserving);
-    gboolean done = reserve_locked(network, real, wanted, address, taken, error);
+    gboolean done = reserve_locked(network, real, &plan, wanted, error);
     g_mutex_unlock(&reserving);
-    return done ? g_steal_pointer(&wanted->ip) : NULL;
+    return done;
 }
 
 gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
@@ -296,6 +263,7 @@ gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *networ
 {
     if (network->spec->mode == STEAD_NETWORK_BRIDGE)
         return TRUE;
+    SteadAddressPlan plan;
     g_autoptr(GError) local = NULL;
     g_autoptr(virNetwork) real = look_up(libvirt, network, &local);
     if (g_error_matches(local, STEAD_ERROR, STEAD_ERROR_NOT_FOUND))
@@ -304,21 +272,13 @@ gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *networ
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
     }
+    if (!stead_address_plan(network->spec, &plan, error))
+        return FALSE;
     g_autoptr(SteadReservation) what = g_new0(SteadReservation, 1);
     what->mac = g_strdup(mac);
+    Change of = {.id = network->id, .plan = &plan};
     g_mutex_lock(&reserving);
-    gboolean done = in_both_states(real, take, what, error);
+    gboolean done = in_both_states(real, &of, take, what, error);
     g_mutex_unlock(&reserving);
     return done && stead_leases_end(real, network, mac, error);
-}
-
-GPtrArray *stead_network_reservations(SteadLibvirt *libvirt, const SteadNetwork *network,
-                                      GError **error)
-{
-    if (network->spec->mode == STEAD_NETWORK_BRIDGE)
-        return g_ptr_array_new_with_free_func((GDestroyNotify)stead_reservation_free);
-    g_autoptr(virNetwork) real = look_up(libvirt, network, error);
-    g_autoptr(SteadEntries) entries =
-        real ? stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error) : NULL;
-    return entries ? g_ptr_array_ref(entries->hosts) : NULL;
 }

@@ -22,25 +22,18 @@ void stead_reservation_free(SteadReservation *reservation);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadReservation, stead_reservation_free)
 
 /*
- * Reserves an address for `mac` and makes `hostname` (NULL: none) resolve to it. `address` NULL:
- * the one that `mac` has, else a free one of the network's DHCP range; `taken` (NULL-terminated,
- * may be NULL) are addresses not to choose, such as static ones of instances that are not made yet.
+ * Reserves `address` for `mac` and makes `hostname` (NULL: none) resolve to it, in place of what
+ * `mac` had. With a prepared address and its MAC (stead_address_mac()) that takes some
+ * milliseconds, else libvirt writes the network's firewall anew.
  *
- * Returns the address, owned by the caller; NULL upon failure. Errors: CONFLICT when the address
- * or the host name belongs to another interface (the message names it); INVALID for an address
- * that is not of the network; EXHAUSTED; NOT_FOUND when the network was not made.
- *
- * On a network of mode BRIDGE nothing is reserved, since its addresses are not stead's: returns a
- * copy of `address`, or "" without one.
+ * Nothing is reserved without an address, and on a network of mode BRIDGE, since its addresses are
+ * not stead's. Errors: CONFLICT when the address or the host name belongs to another interface (the
+ * message names it); INVALID for an address that is not of the network; NOT_FOUND when the network
+ * was not made.
  */
-char *stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
-                            const char *address, const char *hostname, const char *const *taken,
-                            GError **error);
+gboolean stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
+                               const char *address, const char *hostname, GError **error);
 
 /* Takes the reservation and the lease of `mac` back. Success when there is none, or no network. */
 gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
                                GError **error);
-
-/* What is reserved, as SteadReservation; the array owns them. Empty for BRIDGE. */
-GPtrArray *stead_network_reservations(SteadLibvirt *libvirt, const SteadNetwork *network,
-                                      GError **error);

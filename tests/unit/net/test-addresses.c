@@ -118,6 +118,36 @@ static void test_no_machine_has_such_a_subnet(void)
     }
 }
 
+static void test_first_half_is_prepared(void)
+{
+    SteadAddressPlan plan = plan_of("10.77.0.0/24", NULL, NULL);
+    SteadAddressPlan large = plan_of("10.0.0.0/16", NULL, NULL);
+    SteadAddressPlan least = plan_of("10.77.0.4/30", NULL, NULL);
+    g_assert_cmpuint(stead_address_n_prepared(&plan), ==, 126);
+    g_assert_cmpuint(stead_address_n_prepared(&large), ==, STEAD_MAX_PREPARED);
+    g_assert_cmpuint(stead_address_n_prepared(&least), ==, 0);
+    g_assert_null(stead_address_mac(&plan, "id", "10.77.0.1"));
+    g_assert_null(stead_address_mac(&plan, "id", "10.77.0.128"));
+    g_assert_null(stead_address_mac(&plan, "id", "10.78.0.2"));
+    g_assert_null(stead_address_mac(&plan, "id", "nonsense"));
+}
+
+/* One for each address of a network, another in another network. */
+static void test_macs_are_told_apart(void)
+{
+    SteadAddressPlan plan = plan_of("10.0.0.0/16", NULL, NULL);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (guint i = 0; i < STEAD_MAX_PREPARED; i++) {
+        g_autofree char *address = stead_ipv4_format(plan.first + i);
+        char *mac = stead_address_mac(&plan, "one", address);
+        g_autofree char *other = stead_address_mac(&plan, "another", address);
+        g_assert_true(stead_mac_is_valid(mac));
+        g_assert_false(g_str_has_prefix(mac, "52:54:00"));
+        g_assert_cmpstr(mac, !=, other);
+        g_assert_true(g_hash_table_add(seen, mac));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -130,5 +160,7 @@ int main(int argc, char **argv)
     g_test_add_func("/addresses/lowest-free-is-chosen", test_lowest_free_address_is_chosen);
     g_test_add_func("/addresses/full-range-is-told", test_full_range_is_told);
     g_test_add_func("/addresses/no-machine-has-such-a-subnet", test_no_machine_has_such_a_subnet);
+    g_test_add_func("/addresses/first-half-is-prepared", test_first_half_is_prepared);
+    g_test_add_func("/addresses/macs-are-told-apart", test_macs_are_told_apart);
     return g_test_run();
 }

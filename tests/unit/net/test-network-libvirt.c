@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/paths.h"
 #include "model/check.h"
+#include "net/addresses.h"
+#include "net/entries.h"
 #include "net/lease.h"
 #include "net/network.h"
 #include "net/network_xml.h"
@@ -206,9 +208,7 @@ static void test_modes(Fixture *fixture, gconstpointer data)
     g_autofree char *name = bridged.bridge;
     g_assert_cmpstr(name, ==, fixture->network.bridge);
     CHECK(bridged.libvirt_name == NULL);
-    g_autofree char *address =
-        stead_network_reserve(fixture->libvirt, &bridged, MAC_A, NULL, "web", NULL, NULL);
-    g_assert_cmpstr(address, ==, "");
+    CHECK(stead_network_reserve(fixture->libvirt, &bridged, MAC_A, NULL, "web", NULL));
     CHECK(stead_network_remove(fixture->libvirt, &bridged, NULL));
     CHECK(is_running(fixture));
 }
@@ -249,11 +249,16 @@ static void test_orphan_is_told_and_replaced(Fixture *fixture, gconstpointer dat
 
 /* ---- reservations ---- */
 
-static char *reserve(Fixture *fixture, const char *mac, const char *address, const char *hostname,
-                     GError **error)
+static gboolean reserve(Fixture *fixture, const char *mac, const char *address,
+                        const char *hostname, GError **error)
 {
-    return stead_network_reserve(fixture->libvirt, &fixture->network, mac, address, hostname, NULL,
+    return stead_network_reserve(fixture->libvirt, &fixture->network, mac, address, hostname,
                                  error);
+}
+
+static gboolean release(Fixture *fixture, const char *mac)
+{
+    return stead_network_release(fixture->libvirt, &fixture->network, mac, NULL);
 }
 
 /* "10.77.3.0/24" and 9 make 10.77.3.9. */
@@ -264,39 +269,79 @@ static char *nth(Fixture *fixture, guint n)
     return stead_ipv4_format(subnet.network + n);
 }
 
+/* The MAC that the nth address is prepared for. */
+static char *nth_mac(Fixture *fixture, guint n)
+{
+    SteadAddressPlan plan;
+    g_autofree char *address = nth(fixture, n);
+    stead_address_plan(&fixture->spec, &plan, NULL);
+    return stead_address_mac(&plan, fixture->network.id, address);
+}
+
+/* The MAC that has an address reserved in the state (0: running); NULL when none. */
+static char *holder(Fixture *fixture, const char *address, guint state)
+{
+    g_autoptr(virNetwork) network = real(fixture);
+    g_autoptr(SteadEntries) entries = stead_entries_read(network, state, NULL);
+    const SteadReservation *host = entries ? stead_entries_find_ip(entries, address) : NULL;
+    return host ? g_strdup(host->mac) : NULL;
+}
+
+static gboolean is_held_by(Fixture *fixture, const char *address, const char *mac)
+{
+    g_autofree char *running = holder(fixture, address, 0);
+    g_autofree char *defined = holder(fixture, address, VIR_NETWORK_XML_INACTIVE);
+    return g_strcmp0(running, mac) == 0 && g_strcmp0(defined, mac) == 0;
+}
+
+static gboolean knows(Fixture *fixture, const char *text)
+{
+    g_autoptr(virNetwork) network = real(fixture);
+    g_autofree char *xml = virNetworkGetXMLDesc(network, 0);
+    return strstr(xml, text) != NULL;
+}
+
 static void test_addresses_are_reserved(Fixture *fixture, gconstpointer data)
 {
     if (fixture->root == NULL)
         return;
     CHECK(make(fixture));
-    g_autofree char *second = nth(fixture, 2), *third = nth(fixture, 3), *ninth = nth(fixture, 9);
-    const char *const taken[] = {second, NULL};
-    g_autofree char *a =
-        stead_network_reserve(fixture->libvirt, &fixture->network, MAC_A, NULL, "web", taken, NULL);
-    g_assert_cmpstr(a, ==, third);
+    g_autofree char *high = nth(fixture, 200), *higher = nth(fixture, 201);
+    CHECK(reserve(fixture, MAC_A, high, "web", NULL) && is_held_by(fixture, high, MAC_A));
     gint64 began = g_get_monotonic_time();
     CHECK(ensure(fixture));
     gint64 ensured = g_get_monotonic_time();
-    g_autofree char *again = reserve(fixture, MAC_A, NULL, "web", NULL);
+    CHECK(reserve(fixture, MAC_A, high, "web", NULL));
     g_test_message("to find all as it should be: network %" G_GINT64_FORMAT
                    " us, reservation %" G_GINT64_FORMAT " us",
                    ensured - began, g_get_monotonic_time() - ensured);
-    g_assert_cmpstr(again, ==, third);
-    g_autofree char *b = reserve(fixture, MAC_B, NULL, NULL, NULL);
-    g_assert_cmpstr(b, ==, second);
-    g_autofree char *moved = reserve(fixture, MAC_A, ninth, "www", NULL);
-    g_assert_cmpstr(moved, ==, ninth);
-    g_autoptr(GPtrArray) all =
-        stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
-    CHECK(all && all->len == 2);
-    CHECK(stead_network_release(fixture->libvirt, &fixture->network, MAC_A, NULL));
-    CHECK(stead_network_release(fixture->libvirt, &fixture->network, MAC_A, NULL));
-    g_autoptr(GPtrArray) left =
-        stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
-    CHECK(left && left->len == 1);
-    g_autoptr(virNetwork) network = real(fixture);
-    g_autofree char *xml = virNetworkGetXMLDesc(network, 0);
-    CHECK(!strstr(xml, MAC_A) && !strstr(xml, "www") && !strstr(xml, "<dns>"));
+    CHECK(reserve(fixture, MAC_A, higher, "www", NULL) && is_held_by(fixture, higher, MAC_A));
+    CHECK(is_held_by(fixture, high, NULL) && !knows(fixture, ">web<"));
+    CHECK(release(fixture, MAC_A) && release(fixture, MAC_A));
+    CHECK(!knows(fixture, MAC_A) && !knows(fixture, "www") && !knows(fixture, "<dns>"));
+}
+
+static void test_prepared_addresses_stay(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    CHECK(make(fixture));
+    g_autofree char *address = nth(fixture, 2), *mac = nth_mac(fixture, 2);
+    CHECK(is_held_by(fixture, address, mac));
+    CHECK(reserve(fixture, mac, address, "web", NULL) && knows(fixture, ">web<"));
+    CHECK(release(fixture, mac) && !knows(fixture, ">web<"));
+    CHECK(is_held_by(fixture, address, mac));
+}
+
+static void test_prepared_address_goes_to_another_mac(Fixture *fixture, gconstpointer data)
+{
+    if (fixture->root == NULL)
+        return;
+    CHECK(make(fixture));
+    g_autofree char *address = nth(fixture, 2), *mac = nth_mac(fixture, 2);
+    CHECK(reserve(fixture, MAC_A, address, "web", NULL) && is_held_by(fixture, address, MAC_A));
+    CHECK(release(fixture, MAC_A) && is_held_by(fixture, address, NULL));
+    CHECK(reserve(fixture, mac, address, "web", NULL) && is_held_by(fixture, address, mac));
 }
 
 static void test_claims_are_respected(Fixture *fixture, gconstpointer data)
@@ -306,15 +351,21 @@ static void test_claims_are_respected(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) by_address = NULL;
     g_autoptr(GError) by_name = NULL;
     g_autoptr(GError) outside = NULL;
+    g_autoptr(GError) prepared = NULL;
     CHECK(make(fixture));
-    g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", NULL);
+    g_autofree char *address = nth(fixture, 200), *other = nth(fixture, 201);
+    g_autofree char *second = nth(fixture, 2), *mac = nth_mac(fixture, 2);
+    CHECK(reserve(fixture, MAC_A, address, "web", NULL));
     CHECK(!reserve(fixture, MAC_B, address, "db", &by_address));
     CHECK(g_error_matches(by_address, STEAD_ERROR, STEAD_ERROR_CONFLICT));
     CHECK(strstr(by_address->message, "belongs to web"));
-    CHECK(!reserve(fixture, MAC_B, NULL, "web", &by_name));
+    CHECK(!reserve(fixture, MAC_B, other, "web", &by_name));
     CHECK(g_error_matches(by_name, STEAD_ERROR, STEAD_ERROR_CONFLICT));
     CHECK(!reserve(fixture, MAC_B, "203.0.113.5", NULL, &outside));
     CHECK(g_error_matches(outside, STEAD_ERROR, STEAD_ERROR_INVALID));
+    CHECK(reserve(fixture, mac, second, "db", NULL));
+    CHECK(!reserve(fixture, MAC_B, second, "other", &prepared));
+    CHECK(g_error_matches(prepared, STEAD_ERROR, STEAD_ERROR_CONFLICT));
 }
 
 static void test_half_done_reservation_is_finished(Fixture *fixture, gconstpointer data)
@@ -322,16 +373,14 @@ static void test_half_done_reservation_is_finished(Fixture *fixture, gconstpoint
     if (fixture->root == NULL)
         return;
     CHECK(make(fixture));
-    g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", NULL);
+    g_autofree char *address = nth(fixture, 200);
+    CHECK(reserve(fixture, MAC_A, address, "web", NULL));
     g_autofree char *host = g_strdup_printf("<host mac='%s' ip='%s'/>", MAC_A, address);
     g_autoptr(virNetwork) network = real(fixture);
     CHECK(virNetworkUpdate(network, VIR_NETWORK_UPDATE_COMMAND_DELETE,
                            VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, host,
                            VIR_NETWORK_UPDATE_AFFECT_LIVE) == 0);
-    g_autofree char *again = reserve(fixture, MAC_A, NULL, "web", NULL);
-    g_autofree char *xml = virNetworkGetXMLDesc(network, 0);
-    g_assert_cmpstr(again, ==, address);
-    CHECK(strstr(xml, MAC_A));
+    CHECK(reserve(fixture, MAC_A, address, "web", NULL) && is_held_by(fixture, address, MAC_A));
 }
 
 static void test_odd_host_names_are_taken(Fixture *fixture, gconstpointer data)
@@ -342,12 +391,9 @@ static void test_odd_host_names_are_taken(Fixture *fixture, gconstpointer data)
     CHECK(make(fixture));
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autoptr(GError) error = NULL;
-        g_autofree char *mac = g_strdup_printf("52:54:00:bb:00:%02x", i);
-        g_autofree char *address = reserve(fixture, mac, NULL, names[i], &error);
-        CHECK(is_fine(error));
-        g_autofree char *again = reserve(fixture, mac, NULL, names[i], &error);
-        CHECK(is_fine(error));
-        g_assert_cmpstr(address, ==, again);
+        g_autofree char *mac = nth_mac(fixture, 2 + i), *address = nth(fixture, 2 + i);
+        CHECK(reserve(fixture, mac, address, names[i], &error) && is_fine(error));
+        CHECK(reserve(fixture, mac, address, names[i], &error) && is_fine(error));
     }
 }
 
@@ -356,7 +402,8 @@ static void play_daemon(Fixture *fixture)
 {
     SteadLibvirt *libvirt = stead_libvirt_new(NULL);
     stead_network_make(libvirt, &fixture->network, fixture->paths, NULL);
-    g_free(stead_network_reserve(libvirt, &fixture->network, MAC_A, NULL, "web", NULL, NULL));
+    g_autofree char *address = nth(fixture, 200);
+    stead_network_reserve(libvirt, &fixture->network, MAC_A, address, "web", NULL);
     stead_network_release(libvirt, &fixture->network, MAC_A, NULL);
     stead_network_remove(libvirt, &fixture->network, NULL);
     _exit(0);
@@ -378,11 +425,9 @@ static void test_killed_daemon_is_no_hindrance(Fixture *fixture, gconstpointer d
         kill(daemon, SIGKILL);
         waitpid(daemon, NULL, 0);
         CHECK(make(fixture));
-        g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", &error);
-        CHECK(is_fine(error) && address);
-        g_autoptr(GPtrArray) all =
-            stead_network_reservations(fixture->libvirt, &fixture->network, NULL);
-        CHECK(all && all->len == 1);
+        g_autofree char *address = nth(fixture, 200);
+        CHECK(reserve(fixture, MAC_A, address, "web", &error) && is_fine(error));
+        CHECK(is_held_by(fixture, address, MAC_A));
         CHECK(stead_network_remove(fixture->libvirt, &fixture->network, NULL));
         clear_record(fixture);
     }
@@ -421,8 +466,8 @@ static void test_names_resolve(Fixture *fixture, gconstpointer data)
     if (fixture->root == NULL)
         return;
     CHECK(make(fixture));
-    g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", NULL);
-    CHECK(address);
+    g_autofree char *address = nth(fixture, 2), *mac = nth_mac(fixture, 2);
+    CHECK(reserve(fixture, mac, address, "web", NULL));
     /* dnsmasq reads its files again some time after it was told to. */
     gint64 deadline = g_get_monotonic_time() + WAIT_MS * G_TIME_SPAN_MILLISECOND;
     gboolean known = FALSE;
@@ -477,14 +522,13 @@ static void test_released_address_can_be_leased_again(Fixture *fixture, gconstpo
     if (fixture->root == NULL)
         return;
     CHECK(make(fixture));
-    g_autofree char *address = reserve(fixture, MAC_A, NULL, "web", NULL);
-    CHECK(address);
+    g_autofree char *address = nth(fixture, 200);
+    CHECK(reserve(fixture, MAC_A, address, "web", NULL));
     request_lease(fixture, 1, address);
     CHECK(wait_for_lease(fixture, MAC_A));
     CHECK(stead_network_release(fixture->libvirt, &fixture->network, MAC_A, NULL));
     CHECK(wait_for_lease(fixture, NULL));
-    g_autofree char *same = reserve(fixture, MAC_B, address, "web", NULL);
-    g_assert_cmpstr(same, ==, address);
+    CHECK(reserve(fixture, MAC_B, address, "web", NULL));
     request_lease(fixture, 2, address);
     CHECK(wait_for_lease(fixture, MAC_B));
 }
@@ -509,6 +553,8 @@ int main(int argc, char **argv)
     ADD("foreign-network-is-left-alone", test_foreign_network_is_left_alone);
     ADD("orphan-is-told-and-replaced", test_orphan_is_told_and_replaced);
     ADD("addresses-are-reserved", test_addresses_are_reserved);
+    ADD("prepared-addresses-stay", test_prepared_addresses_stay);
+    ADD("prepared-address-goes-to-another-mac", test_prepared_address_goes_to_another_mac);
     ADD("claims-are-respected", test_claims_are_respected);
     ADD("half-done-reservation-is-finished", test_half_done_reservation_is_finished);
     ADD("odd-host-names-are-taken", test_odd_host_names_are_taken);
