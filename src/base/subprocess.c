@@ -40,7 +40,6 @@ static const ProgramPackage packages[] = {
     {"sfdisk", "fdisk"},
     {"socat", "socat"},
     {"virtlogd", "libvirt-daemon"},
-    {"xorriso", "xorriso"},
     {"xz", "xz-utils"},
     {"zstd", "zstd"},
     {"gzip", "gzip"},

@@ -30,8 +30,6 @@ const SteadRequirement stead_requirements[] = {
      .why = "instances reach the outside through it"},
     {"tun", "TUN/TAP device", STEAD_CHECK_FAIL, stead_check_tun,
      .why = "each network card of an instance is a tap on the host"},
-    {"xorriso", "xorriso", STEAD_CHECK_FAIL, stead_check_program, .program = "xorriso",
-     .why = "it makes the seed from which an instance learns its name, users and keys"},
     {"mmdebstrap", "mmdebstrap", STEAD_CHECK_WARN, stead_check_program, .program = "mmdebstrap",
      .why = "`stead image build` makes images from packages with it"},
     {"mke2fs", "mke2fs", STEAD_CHECK_WARN, stead_check_program, .program = "mke2fs",

@@ -49,6 +49,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SteadSeedFiles, stead_seed_files_clear)
 
 /*
  * Writes the seed to `path` (0600, atomically). The same options give the same bytes. Blocking.
- * Errors: those of stead_seed_files(); MISSING when xorriso is not installed; GIO's.
+ * Errors: those of stead_seed_files() and stead_write_file(); INTERNAL.
  */
 gboolean stead_seed_write(const SteadSeedOptions *options, const char *path, GError **error);

@@ -1,79 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ISO image of a seed. xorriso makes it from a folder of its own beside the target; all dates
- * in it are fixed, so that equal seeds are equal files. It may hold password hashes, so folder and
- * file are readable to root alone until libvirt hands the file to QEMU.
+ * The ISO image of a seed, made by libisofs in memory: four small files and their directory take
+ * some hundred KiB. All dates in it are fixed, so that equal seeds are equal files. It may hold
+ * password hashes, so the file is readable to root alone until libvirt hands it to QEMU.
+ *
+ * libisofs writes in a thread of its own, from which the image is read block by block. It keeps
+ * state that all images share (messages, what time it is), so one seed is made at a time.
  */
 #include "image/seed.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <gio/gio.h>
-#include <glib/gstdio.h>
-#include <sys/stat.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIBISOFS_WITHOUT_LIBBURN
+#include <libisofs/libisofs.h>
 
 #include "base/error.h"
 #include "base/paths.h"
-#include "base/subprocess.h"
 
-/* The date of everything in a seed: 2020-01-01 00:00:00 UTC. xorriso takes the dates of files from
- * the files, and its own from the environment. */
+/* The date of everything in a seed, 2020-01-01 00:00:00 UTC, for files and for the volume. */
 #define SEED_EPOCH 1577836800
+#define SEED_DATE "2020010100000000"
+/* The volume's name, by which cloud-init finds it (NoCloud). */
+#define SEED_LABEL "cidata"
+#define ISO_BLOCK 2048
+/* The least that libisofs takes, in blocks; its default of 1,024 costs 2 MiB. */
+#define FIFO_BLOCKS 32
 
-static gboolean set_date(const char *path, GError **error)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(IsoImage, iso_image_unref)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(IsoWriteOpts, iso_write_opts_free)
+
+static GMutex making;
+
+/* Passes on what a call to libisofs returned. */
+static gboolean check(int result, GError **error)
 {
-    const struct timespec dates[2] = {{.tv_sec = SEED_EPOCH}, {.tv_sec = SEED_EPOCH}};
-    if (utimensat(AT_FDCWD, path, dates, 0) == 0)
+    if (result >= 0)
         return TRUE;
-    int saved = errno;
-    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "dating %s: %s", path,
-                g_strerror(saved));
+    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "making a seed: %s",
+                    iso_error_to_msg(result));
     return FALSE;
 }
 
-static gboolean write_one(const char *folder, const char *name, const char *text, GError **error)
+static gboolean start_library(GError **error)
 {
+    static gboolean started;
+    time_t epoch = SEED_EPOCH;
+    if (started)
+        return TRUE;
+    if (!check(iso_init(), error))
+        return FALSE;
+    /* What its calls return says enough. */
+    iso_set_msgs_severities((char *)"NEVER", (char *)"NEVER", (char *)"");
+    iso_nowtime(&epoch, 1);
+    started = TRUE;
+    return TRUE;
+}
+
+/* NULL text: no file. */
+static gboolean add_file(IsoImage *image, const char *name, const char *text, GError **error)
+{
+    IsoStream *stream = NULL;
+    IsoFile *file = NULL;
     if (text == NULL)
         return TRUE;
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, error) &&
-           set_date(path, error);
-}
-
-static gboolean write_files(const SteadSeedFiles *files, const char *folder, GError **error)
-{
-    return write_one(folder, "meta-data", files->meta_data, error) &&
-           write_one(folder, "user-data", files->user_data, error) &&
-           write_one(folder, "vendor-data", files->vendor_data, error) &&
-           write_one(folder, "network-config", files->network_config, error) &&
-           set_date(folder, error);
-}
-
-static gboolean run_xorriso(const char *folder, const char *output, GError **error)
-{
-    const char *const argv[] = {"xorriso", "-as", "mkisofs", "-quiet", "-V",   "cidata",
-                                "-J",      "-r",  "-o",      output,   folder, NULL};
-    static const char *const environment[] = {"SOURCE_DATE_EPOCH=" G_STRINGIFY(SEED_EPOCH),
-                                              "TZ=UTC", NULL};
-    SteadRunOptions options = {.env = environment};
-    return stead_run(argv, &options, NULL, NULL, error);
-}
-
-/* Both lie in the target's folder: one rename puts the finished image in place. */
-static gboolean make_iso(const SteadSeedFiles *files, const char *folder, const char *path,
-                         GError **error)
-{
-    g_autofree char *content = g_build_filename(folder, "content", NULL);
-    g_autofree char *iso = g_build_filename(folder, "seed.iso", NULL);
-    if (!stead_make_dir(content, 0700, error) || !write_files(files, content, error) ||
-        !run_xorriso(content, iso, error))
+    gsize size = strlen(text);
+    unsigned char *copy = malloc(MAX(size, 1)); /* the stream's, which frees it by free() */
+    if (copy == NULL)
+        return check(ISO_OUT_OF_MEM, error);
+    memcpy(copy, text, size);
+    if (!check(iso_memory_stream_new(copy, size, &stream), error)) {
+        free(copy);
         return FALSE;
-    if (chmod(iso, 0600) == 0 && g_rename(iso, path) == 0)
+    }
+    if (check(iso_image_add_new_file(image, iso_image_get_root(image), name, stream, &file), error))
         return TRUE;
-    int saved = errno;
-    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "writing %s: %s", path,
-                g_strerror(saved));
+    iso_stream_unref(stream);
     return FALSE;
+}
+
+static IsoImage *make_tree(const SteadSeedFiles *files, GError **error)
+{
+    g_autoptr(IsoImage) image = NULL;
+    if (check(iso_image_new(SEED_LABEL, &image), error) &&
+        add_file(image, "meta-data", files->meta_data, error) &&
+        add_file(image, "user-data", files->user_data, error) &&
+        add_file(image, "vendor-data", files->vendor_data, error) &&
+        add_file(image, "network-config", files->network_config, error))
+        return g_steal_pointer(&image);
+    return NULL;
+}
+
+/* Rock Ridge and Joliet, for names in lower case with their dashes; the same for the label. */
+static IsoWriteOpts *make_options(GError **error)
+{
+    g_autoptr(IsoWriteOpts) options = NULL;
+    if (check(iso_write_opts_new(&options, 0), error) &&
+        check(iso_write_opts_set_rockridge(options, 1), error) &&
+        check(iso_write_opts_set_joliet(options, 1), error) &&
+        check(iso_write_opts_set_relaxed_vol_atts(options, 1), error) &&
+        check(iso_write_opts_set_replace_mode(options, 2, 2, 2, 2), error) &&
+        check(iso_write_opts_set_default_dir_mode(options, 0555), error) &&
+        check(iso_write_opts_set_default_file_mode(options, 0444), error) &&
+        check(iso_write_opts_set_always_gmt(options, 1), error) &&
+        check(iso_write_opts_set_fifo_size(options, FIFO_BLOCKS), error) &&
+        check(iso_write_opts_set_pvd_times(options, 0, 0, 0, 0, (char *)SEED_DATE), error))
+        return g_steal_pointer(&options);
+    return NULL;
+}
+
+static GByteArray *read_image(IsoImage *image, IsoWriteOpts *options, GError **error)
+{
+    struct burn_source *source = NULL;
+    if (!check(iso_image_create_burn_source(image, options, &source), error))
+        return NULL;
+    GByteArray *iso = g_byte_array_new();
+    unsigned char block[ISO_BLOCK];
+    int n;
+    while ((n = source->read_xt(source, block, sizeof block)) > 0)
+        g_byte_array_append(iso, block, (guint)n);
+    source->free_data(source);
+    free(source);
+    if (n == 0)
+        return iso;
+    g_byte_array_unref(iso);
+    check(ISO_WRITE_ERROR, error);
+    return NULL;
+}
+
+static GByteArray *make_iso(const SteadSeedFiles *files, GError **error)
+{
+    if (!start_library(error))
+        return NULL;
+    g_autoptr(IsoImage) image = make_tree(files, error);
+    g_autoptr(IsoWriteOpts) options = image ? make_options(error) : NULL;
+    return options ? read_image(image, options, error) : NULL;
 }
 
 gboolean stead_seed_write(const SteadSeedOptions *options, const char *path, GError **error)
@@ -81,14 +143,8 @@ gboolean stead_seed_write(const SteadSeedOptions *options, const char *path, GEr
     g_auto(SteadSeedFiles) files = {0};
     if (!stead_seed_files(options, &files, error))
         return FALSE;
-    g_autofree char *folder = g_strconcat(path, ".XXXXXX", NULL);
-    if (g_mkdtemp_full(folder, 0700) == NULL) {
-        int saved = errno;
-        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "writing %s: %s", path,
-                    g_strerror(saved));
-        return FALSE;
-    }
-    gboolean made = make_iso(&files, folder, path, error);
-    stead_remove_tree(folder, NULL);
-    return made;
+    g_mutex_lock(&making);
+    g_autoptr(GByteArray) iso = make_iso(&files, error);
+    g_mutex_unlock(&making);
+    return iso && stead_write_file(path, (const char *)iso->data, iso->len, 0600, error);
 }

@@ -439,7 +439,7 @@ def test_a_full_disk(make_daemon):
 
 
 def test_a_missing_program(make_daemon, tmp_path):
-    """qemu-img and xorriso are not in PATH."""
+    """qemu-img is not in PATH."""
     daemon = make_daemon(env={"PATH": str(tmp_path)})
     raw_image = tmp_path / "x.raw"
     raw_image.write_bytes(b"\0" * (1 << 20))
