@@ -113,6 +113,7 @@ static gboolean serve(const SteadPaths *paths, GError **error)
         guint term = g_unix_signal_add(SIGTERM, on_signal, loop);
         guint interrupt = g_unix_signal_add(SIGINT, on_signal, loop);
         g_message("stead %s serves at %s", STEAD_VERSION, paths->socket);
+        stead_memory_give_back(); /* what only starting took */
         g_main_loop_run(loop);
         g_source_remove(term);
         g_source_remove(interrupt);
