@@ -194,7 +194,7 @@ static gboolean check_unused(gpointer data, GError **error)
     g_autoptr(JsonArray) users = users_of(op->engine, op->name);
     guint n = json_array_get_length(users);
     if (n == 0)
-        return TRUE;
+        return stead_engine_check_users_known(op->engine, "network", op->name, error);
     stead_set_error(error, STEAD_ERROR_BUSY, "Remove them first.",
                     "the network '%s' is used by %s%s", op->name,
                     json_array_get_string_element(users, 0), n > 1 ? " and others" : "");

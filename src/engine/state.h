@@ -14,6 +14,7 @@
 #include "console/stages.h"
 #include "engine/engine.h"
 #include "engine/table.h"
+#include "host/checks.h"
 #include "host/kvm.h"
 #include "host/libvirt.h"
 #include "image/store.h"
@@ -62,6 +63,19 @@ struct _SteadEngine {
 SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
 /* "kvm" or "tcg". */
 const char *stead_engine_accel(SteadEngine *engine);
+
+/* ---- records.c ---- */
+
+gboolean stead_engine_load_records(SteadEngine *engine, GError **error);
+/* Logs the records that could not be read, and tells them as events. */
+void stead_engine_tell_damage(SteadEngine *engine);
+/* The doctor's word on them; owned by the caller. */
+SteadCheckResult *stead_engine_check_records(SteadEngine *engine);
+/* BUSY while the record of an instance that may use the network (`what`) cannot be read. */
+gboolean stead_engine_check_users_known(SteadEngine *engine, const char *what, const char *name,
+                                        GError **error);
+/* Whether all digests that are in use are known. */
+gboolean stead_engine_knows_images(SteadEngine *engine);
 
 /* ---- instance.c: changes of a record, each written before it is told ---- */
 

@@ -169,7 +169,7 @@ gboolean stead_engine_check_detached(SteadEngine *engine, const SteadVolume *vol
 {
     const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
     if (holder == NULL)
-        return TRUE;
+        return stead_table_check_readable(engine->instances, volume->attached, error);
     g_autofree char *hint =
         g_strdup_printf("Detach it first: stead volume detach %s %s", holder->name, volume->name);
     stead_set_error(error, STEAD_ERROR_BUSY, hint, "the volume '%s' is attached to %s",
