@@ -23,8 +23,8 @@ static const struct {
      "id name project kind state ready stage image cpus memory addresses created "
      "started accel error restart-needed late"},
     {"Instance", "id name project kind kind-reason spec image-digest disks nics state want-running "
-                 "ready restart-needed stage addresses accel error restarts created started domain "
-                 "networks uptime-ms job"},
+                 "asked asked-force asked-timeout-ms ready ending restoring restart-needed stage "
+                 "addresses accel error restarts created started domain networks uptime-ms job"},
     {"ExecResult", "exit-code stdout stderr truncated"},
     {"Display", "type listen port password"},
     {"Stats", "name cpu-ns memory-used memory-max memory-resident disk-read disk-written "

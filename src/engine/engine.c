@@ -89,6 +89,7 @@ void stead_engine_close(SteadEngine *engine)
 {
     if (engine == NULL)
         return;
+    engine->closing = TRUE;
     g_clear_handle_id(&engine->reconcile_timer, g_source_remove);
     if (engine->jobs && !stead_jobs_shutdown(engine->jobs, SHUTDOWN_MS)) {
         /* A call into libvirt hangs. What it was doing is on record; the next daemon goes on. */

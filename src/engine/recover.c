@@ -235,7 +235,7 @@ static const SteadActual *listed(Survey *survey, const char *id)
 static void submit_action(SteadEngine *engine, const SteadInstance *instance, SteadAction action,
                           gboolean force)
 {
-    SteadActionOptions options = {.force = force};
+    SteadActionOptions options = {.force = force, .on_record = TRUE};
     g_autoptr(GError) error = NULL;
     if (!stead_engine_act(engine, instance->id, action, &options, &error))
         g_warning("%s: %s", instance->name, error->message);
@@ -386,15 +386,16 @@ static gboolean settle(gpointer data, GError **error)
         gboolean settled = live->settled;
         live->settled = TRUE;
         finish_snapshots(engine, instance);
-        if (instance->restoring)
-            continue; /* what it leads to is watched when it is there */
-        if (!settled)
+        gboolean restoring =
+            instance->restoring != NULL; /* what it leads to is watched when it is there */
+        if (!restoring && !settled)
             settle_at_start(engine, instance, actual);
-        else if (!is_older(survey, instance) && !resume(engine, instance, runs) &&
+        else if (!restoring && !is_older(survey, instance) && !resume(engine, instance, runs) &&
                  (actual || stead_instance_is_up(instance)))
             stead_engine_on_actual(
                 actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
                 engine);
+        stead_engine_ask_again(engine, instance);
     }
     return TRUE;
 }
