@@ -32,7 +32,7 @@ static const struct {
     {"Snapshot", "id instance name parent memory complete size spec created"},
     {"Image", "name digest source published size virtual-size agent created used-by"},
     {"CatalogueEntry", "name title address aliases local"},
-    {"Network", "id name project spec libvirt-name bridge created instances leases"},
+    {"Network", "id name project spec libvirt-name bridge created instances leases leases-unknown"},
     {"Pool", "name type path capacity available state default"},
     {"Volume", "id name project spec path attached created attached-to"},
     {"Plan", "actions"},

@@ -106,7 +106,7 @@ gboolean stead_engine_remove_image(SteadEngine *engine, const char *name, GError
 SteadNetwork *stead_engine_network(SteadEngine *engine, const char *name, GError **error);
 GPtrArray *stead_engine_networks(SteadEngine *engine);
 JsonNode *stead_engine_show_network(SteadEngine *engine, const SteadNetwork *network);
-/* A question, whose result is that and the leases. */
+/* A question, whose result is that and the leases, or why they are not known. */
 SteadJob *stead_engine_inspect_network(SteadEngine *engine, const char *name, GError **error);
 /* Takes `spec` over, also upon failure. */
 SteadJob *stead_engine_create_network(SteadEngine *engine, const char *name, SteadNetworkSpec *spec,

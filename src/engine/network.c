@@ -59,7 +59,7 @@ static gboolean copy_network(gpointer data, GError **error)
     return network != NULL;
 }
 
-/* ---- with its leases, which only libvirtd knows ---- */
+/* ---- with its leases, which only libvirtd knows; the rest is told without it, too ---- */
 
 static JsonArray *leases_to_json(const GPtrArray *leases)
 {
@@ -96,13 +96,18 @@ static gboolean inspect_body(SteadJob *job, gpointer data, GError **error)
     Inspection inspection = {op, NULL};
     if (!stead_job_sync(job, show_it, &inspection, error))
         return FALSE;
-    g_autoptr(GPtrArray) leases = stead_network_leases(op->engine->libvirt, op->extra, error);
-    if (leases == NULL) {
+    JsonObject *object = json_node_get_object(inspection.shown);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GPtrArray) leases = stead_network_leases(op->engine->libvirt, op->extra, &why);
+    if (leases) {
+        json_object_set_array_member(object, "leases", leases_to_json(leases));
+    } else if (stead_error_code(why) == STEAD_ERROR_UNAVAILABLE) {
+        json_object_set_string_member(object, "leases-unknown", why->message);
+    } else {
         json_node_unref(inspection.shown);
+        g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    json_object_set_array_member(json_node_get_object(inspection.shown), "leases",
-                                 leases_to_json(leases));
     stead_job_set_result(job, inspection.shown);
     return TRUE;
 }
