@@ -29,27 +29,6 @@ static void show(SteadLive *live, SteadInstance *instance)
     live->asked_unwritten = TRUE;
 }
 
-SteadAsk *stead_engine_ask(SteadEngine *engine, SteadInstance *instance, SteadAction action,
-                           const SteadActionOptions *options, GError **error)
-{
-    SteadLive *live = stead_engine_live(engine, instance->id);
-    SteadAsk *ask = g_new0(SteadAsk, 1);
-    ask->engine = engine;
-    ask->id = g_strdup(instance->id);
-    ask->action = action;
-    ask->force = options && options->force;
-    ask->timeout_ms = options ? options->timeout_ms : 0;
-    ask->waits = TRUE;
-    g_queue_push_tail(&live->asked, ask);
-    show(live, instance);
-    if (stead_table_save(engine->instances, instance, error)) {
-        live->asked_unwritten = FALSE;
-        return ask;
-    }
-    stead_ask_free(ask);
-    return NULL;
-}
-
 /* It does not wait any more; FALSE when the instance is gone. */
 static gboolean withdraw(SteadAsk *ask)
 {
@@ -61,6 +40,30 @@ static gboolean withdraw(SteadAsk *ask)
     g_queue_remove(&live->asked, ask);
     show(live, instance);
     return TRUE;
+}
+
+SteadAsk *stead_engine_ask(SteadEngine *engine, SteadInstance *instance, SteadAction action,
+                           const SteadActionOptions *options, GError **error)
+{
+    SteadLive *live = stead_engine_live(engine, instance->id);
+    SteadAsk *ask = g_new0(SteadAsk, 1);
+    ask->engine = engine;
+    ask->id = g_strdup(instance->id);
+    ask->action = action;
+    ask->force = options && options->force;
+    ask->timeout_ms = options ? options->timeout_ms : 0;
+    ask->waits = TRUE;
+    gboolean unwritten = live->asked_unwritten;
+    g_queue_push_tail(&live->asked, ask);
+    show(live, instance);
+    if (stead_table_save(engine->instances, instance, error)) {
+        live->asked_unwritten = FALSE;
+        return ask;
+    }
+    withdraw(ask);
+    live->asked_unwritten = unwritten; /* as it was on record, so it is again */
+    stead_ask_free(ask);
+    return NULL;
 }
 
 gboolean stead_ask_begin(gpointer ask, GError **error)

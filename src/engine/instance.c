@@ -116,12 +116,14 @@ gboolean stead_engine_set_state(SteadEngine *engine, SteadInstance *instance, St
         return FALSE;
     }
     g_autofree char *old_error = g_steal_pointer(&instance->error);
+    gboolean was_ready = instance->ready;
     instance->state = state;
     instance->error = g_strdup(message);
     if (state != STEAD_STATE_RUNNING && state != STEAD_STATE_PAUSED)
         instance->ready = FALSE;
     if (!stead_table_save(engine->instances, instance, error)) {
         instance->state = from;
+        instance->ready = was_ready;
         g_free(instance->error);
         instance->error = g_steal_pointer(&old_error);
         return FALSE;

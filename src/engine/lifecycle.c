@@ -27,7 +27,7 @@ static gboolean begin_stop(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     if (instance == NULL)
         return FALSE;
-    gboolean wanted = instance->want_running;
+    gboolean wanted = instance->want_running, ending = instance->ending;
     instance->want_running = op->again;
     /* A paused guest cannot answer the power button. */
     op->flag |= instance->state == STEAD_STATE_PAUSED || instance->state == STEAD_STATE_FAILED;
@@ -38,6 +38,7 @@ static gboolean begin_stop(gpointer data, GError **error)
               : stead_engine_set_state(op->engine, instance, STEAD_STATE_STOPPING, NULL, error))
         return TRUE;
     instance->want_running = wanted;
+    instance->ending = ending;
     return FALSE;
 }
 
@@ -215,11 +216,14 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
     /* What is being made, or hangs in a stop, need not be waited for when it is to go away. */
     if (options && options->force && (action == STEAD_ACTION_REMOVE || action == STEAD_ACTION_STOP))
         stead_jobs_cancel_with_lock(engine->jobs, lock);
+    guint restarts = instance->restarts;
     instance->restarts = 0;
     gboolean on_record = options && options->on_record;
     SteadAsk *ask = on_record ? NULL : stead_engine_ask(engine, instance, action, options, error);
-    if (ask == NULL && !on_record)
+    if (ask == NULL && !on_record) {
+        instance->restarts = restarts;
         return NULL;
+    }
     SteadOp *op = stead_op_new(engine, id, instance->name);
     op->action = action;
     op->flag = options && options->force;

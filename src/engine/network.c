@@ -246,12 +246,18 @@ SteadJob *stead_engine_remove_network(SteadEngine *engine, const char *name, GEr
     SteadOp op = {.engine = engine, .name = network->name};
     if (!check_unused(&op, error))
         return NULL;
+    gboolean was_removing = network->removing;
     network->removing = TRUE;
     if (!stead_table_save(engine->networks, network, error)) {
-        network->removing = FALSE;
+        network->removing = was_removing;
         return NULL;
     }
-    return submit(engine, network, "network.remove", remove_body, FALSE, error);
+    SteadJob *job = submit(engine, network, "network.remove", remove_body, FALSE, error);
+    if (job == NULL) { /* refused after all */
+        network->removing = was_removing;
+        stead_table_save(engine->networks, network, NULL);
+    }
+    return job;
 }
 
 /* ---- the network `default` ---- */
