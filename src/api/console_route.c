@@ -73,8 +73,7 @@ static gboolean serve(SteadRequest *request, SoupWebsocketConnection *connection
     options.resize = on_resize;
     options.resize_data = window;
     options.resize_free = window_free;
-    stead_console_websocket(connection, console, &options);
-    return TRUE;
+    return stead_console_websocket(connection, console, &options, error);
 }
 
 static void refuse(SoupWebsocketConnection *connection, const GError *error)

@@ -40,6 +40,8 @@ typedef struct {
     gboolean resize_due;
 } Session;
 
+static guint n_sessions;
+
 gboolean stead_console_from_parse(const char *text, SteadConsoleFrom *from, GError **error)
 {
     static const struct {
@@ -79,6 +81,7 @@ static void session_free(Session *session)
     stead_console_unref(session->console);
     g_object_unref(session->connection);
     g_free(session);
+    n_sessions--;
 }
 
 static gboolean is_open(const Session *session)
@@ -299,10 +302,24 @@ static void on_closed(SoupWebsocketConnection *connection, gpointer data)
     session_free(data);
 }
 
-void stead_console_websocket(SoupWebsocketConnection *connection, SteadConsole *console,
-                             const SteadConsoleSocketOptions *options)
+static gboolean may_open(const SteadConsoleSocketOptions *options, GError **error)
 {
+    if (n_sessions < STEAD_CONSOLE_SOCKETS_MAX)
+        return TRUE;
+    if (options->resize_free)
+        options->resize_free(options->resize_data);
+    stead_set_error(error, STEAD_ERROR_EXHAUSTED, "Detach from one that nobody looks at.",
+                    "%d consoles are attached to already", STEAD_CONSOLE_SOCKETS_MAX);
+    return FALSE;
+}
+
+gboolean stead_console_websocket(SoupWebsocketConnection *connection, SteadConsole *console,
+                                 const SteadConsoleSocketOptions *options, GError **error)
+{
+    if (!may_open(options, error))
+        return FALSE;
     Session *session = g_new0(Session, 1);
+    n_sessions++;
     session->connection = g_object_ref(connection);
     session->console = stead_console_ref(console);
     session->options = *options;
@@ -311,17 +328,18 @@ void stead_console_websocket(SoupWebsocketConnection *connection, SteadConsole *
     g_signal_connect(connection, "message", G_CALLBACK(on_message), session);
     g_signal_connect(connection, "closed", G_CALLBACK(on_closed), session);
 
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) why = NULL;
     if (options->write)
         session->writer =
-            stead_console_take_writer(console, options->force, &writer, session, &error);
-    if (error)
-        answer_error(session, error);
+            stead_console_take_writer(console, options->force, &writer, session, &why);
+    if (why)
+        answer_error(session, why);
     answer_writer(session);
-    g_clear_error(&error);
-    session->reader = stead_console_subscribe(console, options->from, &reader, session, &error);
+    g_clear_error(&why);
+    session->reader = stead_console_subscribe(console, options->from, &reader, session, &why);
     if (session->reader == 0) {
-        answer_error(session, error);
+        answer_error(session, why);
         soup_websocket_connection_close(connection, SOUP_WEBSOCKET_CLOSE_SERVER_ERROR, NULL);
     }
+    return TRUE;
 }

@@ -22,6 +22,8 @@
 #define STEAD_CONSOLE_CONTROL_MAX 4096
 /* Answers that a client may leave unread; one that exceeds them is cut off (1008). */
 #define STEAD_CONSOLE_UNREAD_MAX 64
+/* Open ones, of all consoles together; one more is refused (EXHAUSTED). */
+#define STEAD_CONSOLE_SOCKETS_MAX 256
 /* Rows and columns of a terminal. */
 #define STEAD_CONSOLE_SIZE_MAX 1000
 
@@ -40,6 +42,7 @@ typedef struct {
 gboolean stead_console_from_parse(const char *text, SteadConsoleFrom *from, GError **error);
 
 /* Serves the console on a connection that was made just now, until either ends. Takes references of
- * both, and resize_data over. */
-void stead_console_websocket(SoupWebsocketConnection *connection, SteadConsole *console,
-                             const SteadConsoleSocketOptions *options);
+ * both, and resize_data over, which is freed upon failure, too. FALSE when there are too many; the
+ * connection is then the caller's to close. */
+gboolean stead_console_websocket(SoupWebsocketConnection *connection, SteadConsole *console,
+                                 const SteadConsoleSocketOptions *options, GError **error);

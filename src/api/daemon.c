@@ -3,8 +3,6 @@
  * The daemon's entry point: options, the lock that keeps a root to one daemon, the main loop, and
  * an orderly end on SIGTERM and SIGINT. It stays in the foreground; instances do not depend on it.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <locale.h>
@@ -14,8 +12,8 @@
 #include <unistd.h>
 
 #include "api/server.h"
-#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/filelock.h"
 #include "base/memory.h"
 #include "host/checks.h"
 
@@ -61,26 +59,20 @@ static int doctor(const SteadPaths *paths, const char *format)
     return stead_checks_all_ok(results) ? 0 : stead_error_exit_code(STEAD_ERROR_MISSING);
 }
 
-/* One daemon a root: the lock lives as long as the descriptor. It is one of fcntl(2), which
- * children do not inherit: a killed daemon's that is between fork and exec keeps nobody out. */
-static int lock_root(const SteadPaths *paths, GError **error)
+/* One daemon a root: the lock lives as long as its holder. */
+static SteadFileLock *lock_root(const SteadPaths *paths, GError **error)
 {
     g_autofree char *path = g_build_filename(paths->state, "lock", NULL);
+    g_autoptr(GError) why = NULL;
     if (!stead_make_dir(paths->state, 0711, error))
-        return -1;
-    stead_autofd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "opening %s: %s", path,
-                    g_strerror(errno));
-        return -1;
-    }
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_SETLK, &whole) != 0) {
+        return NULL;
+    SteadFileLock *lock = stead_file_lock(path, &why);
+    if (lock == NULL && stead_error_code(why) == STEAD_ERROR_BUSY)
         stead_set_error(error, STEAD_ERROR_BUSY, "'stead info' shows it.",
                         "another stead-daemon has %s already", paths->state);
-        return -1;
-    }
-    return stead_steal_fd(&fd);
+    else if (lock == NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return lock;
 }
 
 /* Each open console and each client holds descriptors: as many as the host lets us have. */
@@ -101,8 +93,8 @@ static gboolean on_signal(gpointer loop)
 
 static gboolean serve(const SteadPaths *paths, GError **error)
 {
-    stead_autofd lock = lock_root(paths, error);
-    if (lock < 0)
+    g_autoptr(SteadFileLock) lock = lock_root(paths, error);
+    if (lock == NULL)
         return FALSE;
     SteadEngine *engine = stead_engine_open(paths, error);
     if (engine == NULL)

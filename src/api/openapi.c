@@ -23,8 +23,8 @@ static const struct {
      "id name project kind state ready stage image cpus memory addresses created "
      "started accel error restart-needed late"},
     {"Instance", "id name project kind kind-reason spec image-digest disks nics state want-running "
-                 "ready restart-needed stage addresses accel error restarts created started domain "
-                 "networks uptime-ms job"},
+                 "asked asked-force asked-timeout-ms ready ending restoring restart-needed stage "
+                 "addresses accel error restarts created started domain networks uptime-ms job"},
     {"ExecResult", "exit-code stdout stderr truncated"},
     {"Display", "type listen port password"},
     {"Stats", "name cpu-ns memory-used memory-max memory-resident disk-read disk-written "
@@ -32,7 +32,7 @@ static const struct {
     {"Snapshot", "id instance name parent memory complete size spec created"},
     {"Image", "name digest source published size virtual-size agent created used-by"},
     {"CatalogueEntry", "name title address aliases local"},
-    {"Network", "id name project spec libvirt-name bridge created instances leases"},
+    {"Network", "id name project spec libvirt-name bridge created instances leases leases-unknown"},
     {"Pool", "name type path capacity available state default"},
     {"Volume", "id name project spec path attached created attached-to"},
     {"Plan", "actions"},

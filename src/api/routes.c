@@ -97,23 +97,37 @@ static gboolean match(const char *pattern, const char *path, char *params[STEAD_
     return *pattern == '\0' && *path == '\0';
 }
 
+char *stead_route_allowed(const char *path)
+{
+    GString *allowed = g_string_new(NULL);
+    for (gsize i = 0; i < stead_n_routes; i++) {
+        char *params[STEAD_API_MAX_PARAMS] = {NULL};
+        if (match(stead_routes[i].path, path, params))
+            g_string_append_printf(allowed, "%s%s", allowed->len > 0 ? ", " : "",
+                                   stead_routes[i].method);
+        clear_params(params);
+    }
+    return g_string_free(allowed, allowed->len == 0);
+}
+
 const SteadRoute *stead_route_find(const char *method, const char *path,
                                    char *params[STEAD_API_MAX_PARAMS], GError **error)
 {
-    gboolean path_known = FALSE;
     memset(params, 0, STEAD_API_MAX_PARAMS * sizeof *params);
     for (gsize i = 0; i < stead_n_routes; i++) {
-        if (match(stead_routes[i].path, path, params)) {
-            if (g_str_equal(stead_routes[i].method, method))
-                return &stead_routes[i];
-            path_known = TRUE;
-        }
+        if (g_str_equal(stead_routes[i].method, method) &&
+            match(stead_routes[i].path, path, params))
+            return &stead_routes[i];
         clear_params(params);
     }
-    if (path_known)
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s does not take %.16s", path, method);
-    else
+    g_autofree char *allowed = stead_route_allowed(path);
+    if (allowed) {
+        g_autofree char *hint = g_strdup_printf("It takes %s.", allowed);
+        stead_set_error(error, STEAD_ERROR_INVALID, hint, "%.256s does not take %.16s", path,
+                        method);
+    } else {
         stead_set_error(error, STEAD_ERROR_NOT_FOUND, "GET /v1/openapi.json lists what there is.",
                         "the API has no '%.256s'", path);
+    }
     return NULL;
 }

@@ -38,3 +38,7 @@ extern const gsize stead_n_routes;
  */
 const SteadRoute *stead_route_find(const char *method, const char *path,
                                    char *params[STEAD_API_MAX_PARAMS], GError **error);
+
+/* The methods that a path takes, as the header Allow has them ("GET, DELETE"), owned by the caller;
+ * NULL when the API has no such path. */
+char *stead_route_allowed(const char *path);

@@ -2,6 +2,11 @@
 /*
  * Serving: accept, bound, match, call the handler, write its reply. Bodies are bounded before they
  * are read: by their Content-Length, and chunk by chunk where they have none.
+ *
+ * libsoup answers when it has read the whole request. A client that announces too much would wait
+ * for its answer until it has sent it all, or for ever; so that one answer is written to the socket
+ * at once, beside libsoup, which goes on to read what comes, so that a client that still writes is
+ * not cut off before it reads, and then finds that it cannot write.
  */
 #include "api/server.h"
 
@@ -38,6 +43,17 @@ static void write_reply(SoupServerMessage *message, SteadReply *reply)
                              : json_to_string(reply->json, FALSE);
     soup_server_message_set_response(message, "application/json", SOUP_MEMORY_TAKE, text,
                                      strlen(text));
+}
+
+/* 405 (RFC 9110, section 15.5.6). */
+static void add_allowed(SoupServerMessage *message, const char *path)
+{
+    g_autofree char *allowed = stead_route_allowed(path);
+    if (allowed == NULL)
+        return;
+    soup_server_message_set_status(message, SOUP_STATUS_METHOD_NOT_ALLOWED, NULL);
+    soup_message_headers_replace(soup_server_message_get_response_headers(message), "Allow",
+                                 allowed);
 }
 
 static gboolean read_body(SoupServerMessage *message, JsonNode **node, GError **error)
@@ -84,7 +100,9 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
             answered ? "answered" : "refused", g_get_monotonic_time() - begun);
     if (!answered)
         stead_reply_error(message, error);
-    else if (!reply.taken)
+    if (route == NULL)
+        add_allowed(message, raw);
+    if (answered && !reply.taken)
         write_reply(message, &reply);
     g_clear_pointer(&reply.json, json_node_unref);
     clear_request(&request);
@@ -92,12 +110,27 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
 
 static void refuse_size(SoupServerMessage *message)
 {
-    g_autoptr(GError) error = stead_error_new(
-        STEAD_ERROR_INVALID, NULL, "the request is larger than %d bytes", STEAD_API_MAX_BODY);
-    stead_reply_error(message, error);
+    g_autoptr(GError) error =
+        stead_error_new(STEAD_ERROR_INVALID,
+                        "Nothing that the API takes is as large: it is read from files, pools "
+                        "and addresses that the request names.",
+                        "the request is larger than %d bytes", STEAD_API_MAX_BODY);
+    g_autoptr(JsonNode) node = stead_error_to_json(error);
+    g_autofree char *json = json_to_string(node, FALSE);
+    g_autofree char *answer = g_strdup_printf("HTTP/1.1 413 Content Too Large\r\n"
+                                              "Content-Type: application/json\r\n"
+                                              "Content-Length: %" G_GSIZE_FORMAT "\r\n"
+                                              "Connection: close\r\n\r\n%s",
+                                              strlen(json), json);
+    /* So that nothing else answers it. */
     soup_server_message_set_status(message, SOUP_STATUS_REQUEST_ENTITY_TOO_LARGE, NULL);
-    soup_message_headers_append(soup_server_message_get_response_headers(message), "Connection",
-                                "close");
+    soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
+    GSocket *socket = soup_server_message_get_socket(message);
+    if (socket == NULL)
+        return;
+    /* It fits into the socket, which nothing was written to; a client that left needs none. */
+    g_socket_send(socket, answer, strlen(answer), NULL, NULL);
+    g_socket_shutdown(socket, FALSE, TRUE, NULL);
 }
 
 static void on_chunk(SoupServerMessage *message, GBytes *chunk, gpointer data)
@@ -105,7 +138,6 @@ static void on_chunk(SoupServerMessage *message, GBytes *chunk, gpointer data)
     SoupMessageBody *body = soup_server_message_get_request_body(message);
     if (body->length <= STEAD_API_MAX_BODY || soup_server_message_get_status(message) != 0)
         return;
-    soup_message_body_set_accumulate(body, FALSE);
     refuse_size(message);
 }
 
@@ -115,10 +147,9 @@ static void on_headers(SoupServer *soup, SoupServerMessage *message, const char 
 {
     goffset length =
         soup_message_headers_get_content_length(soup_server_message_get_request_headers(message));
-    if (length > STEAD_API_MAX_BODY) {
-        soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
+    if (length > STEAD_API_MAX_BODY)
         refuse_size(message);
-    } else
+    else
         g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), NULL);
 }
 

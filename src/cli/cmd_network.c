@@ -83,6 +83,9 @@ static int run_show(SteadCall *call, GError **error)
         return 1;
     g_autofree char *text = stead_table_format_fields(fields, item, g_get_real_time(), FALSE);
     fputs(text, stdout);
+    g_autofree char *unknown = stead_clean(stead_json_text(item, "leases-unknown"));
+    if (*unknown)
+        printf("\nIts leases are not known: %s\n", unknown);
     JsonNode *leases = stead_json_member(item, "leases");
     if (stead_json_length(leases) == 0)
         return 0;

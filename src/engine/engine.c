@@ -16,70 +16,6 @@
 
 #define SHUTDOWN_MS 5000
 
-static const SteadTableType instance_type = {
-    .bucket = "instance",
-    .what = "instance",
-    .to_json = (JsonNode * (*)(gconstpointer)) stead_instance_to_json,
-    .from_json = (gpointer(*)(JsonNode *, GError **))stead_instance_from_json,
-    .free = (GDestroyNotify)stead_instance_free,
-    .id_offset = G_STRUCT_OFFSET(SteadInstance, id),
-    .name_offset = G_STRUCT_OFFSET(SteadInstance, name),
-    .unique_names = TRUE,
-};
-
-static const SteadTableType snapshot_type = {
-    .bucket = "snapshot",
-    .what = "snapshot",
-    .to_json = (JsonNode * (*)(gconstpointer)) stead_snapshot_to_json,
-    .from_json = (gpointer(*)(JsonNode *, GError **))stead_snapshot_from_json,
-    .free = (GDestroyNotify)stead_snapshot_free,
-    .id_offset = G_STRUCT_OFFSET(SteadSnapshot, id),
-    .name_offset = G_STRUCT_OFFSET(SteadSnapshot, name),
-};
-
-static const SteadTableType network_type = {
-    .bucket = "network",
-    .what = "network",
-    .to_json = (JsonNode * (*)(gconstpointer)) stead_network_to_json,
-    .from_json = (gpointer(*)(JsonNode *, GError **))stead_network_from_json,
-    .free = (GDestroyNotify)stead_network_free,
-    .id_offset = G_STRUCT_OFFSET(SteadNetwork, id),
-    .name_offset = G_STRUCT_OFFSET(SteadNetwork, name),
-    .unique_names = TRUE,
-};
-
-static const SteadTableType volume_type = {
-    .bucket = "volume",
-    .what = "volume",
-    .to_json = (JsonNode * (*)(gconstpointer)) stead_volume_to_json,
-    .from_json = (gpointer(*)(JsonNode *, GError **))stead_volume_from_json,
-    .free = (GDestroyNotify)stead_volume_free,
-    .id_offset = G_STRUCT_OFFSET(SteadVolume, id),
-    .name_offset = G_STRUCT_OFFSET(SteadVolume, name),
-    .unique_names = TRUE,
-};
-
-/* An image's name is its id: a name stands for one content at a time. */
-static const SteadTableType image_type = {
-    .bucket = "image",
-    .what = "image",
-    .to_json = (JsonNode * (*)(gconstpointer)) stead_image_to_json,
-    .from_json = (gpointer(*)(JsonNode *, GError **))stead_image_from_json,
-    .free = (GDestroyNotify)stead_image_free,
-    .id_offset = G_STRUCT_OFFSET(SteadImage, name),
-    .name_offset = G_STRUCT_OFFSET(SteadImage, name),
-    .unique_names = TRUE,
-};
-
-static gboolean load(SteadEngine *engine, GError **error)
-{
-    return (engine->instances = stead_table_load(engine->store, &instance_type, error)) &&
-           (engine->snapshots = stead_table_load(engine->store, &snapshot_type, error)) &&
-           (engine->networks = stead_table_load(engine->store, &network_type, error)) &&
-           (engine->volumes = stead_table_load(engine->store, &volume_type, error)) &&
-           (engine->images = stead_table_load(engine->store, &image_type, error));
-}
-
 /* Emulation is the answer to every doubt: it works wherever KVM does, if slower. */
 static void find_accel(SteadEngine *engine)
 {
@@ -116,7 +52,7 @@ static gboolean open_parts(SteadEngine *engine, GError **error)
 {
     g_autofree char *db = g_build_filename(engine->paths->state, "stead.db", NULL);
     if (!make_folders(engine->paths, error) || !(engine->store = stead_store_open(db, error)) ||
-        !load(engine, error) ||
+        !stead_engine_load_records(engine, error) ||
         !(engine->image_store = stead_image_store_open(engine->paths->state, error)))
         return FALSE;
     engine->events = stead_events_new(engine->store);
@@ -144,6 +80,7 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
     stead_runtime_watch(engine->vm, stead_engine_on_actual, engine);
     stead_jobs_watch(engine->jobs, stead_engine_on_job_ended, engine);
     stead_libvirt_set_watch(engine->libvirt, on_libvirt, engine);
+    stead_engine_tell_damage(engine);
     stead_engine_reconcile_always(engine);
     return engine;
 }
@@ -152,6 +89,7 @@ void stead_engine_close(SteadEngine *engine)
 {
     if (engine == NULL)
         return;
+    engine->closing = TRUE;
     g_clear_handle_id(&engine->reconcile_timer, g_source_remove);
     if (engine->jobs && !stead_jobs_shutdown(engine->jobs, SHUTDOWN_MS)) {
         /* A call into libvirt hangs. What it was doing is on record; the next daemon goes on. */
@@ -274,11 +212,26 @@ JsonNode *stead_engine_describe(SteadEngine *engine)
     return node;
 }
 
+typedef struct {
+    SteadEngine *engine;
+    GPtrArray *results;
+} Doctor;
+
+static gboolean check_records(gpointer data, GError **error)
+{
+    Doctor *doctor = data;
+    g_ptr_array_add(doctor->results, stead_engine_check_records(doctor->engine));
+    return TRUE;
+}
+
 static gboolean doctor_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
     SteadCheckContext context = {.paths = op->engine->paths, .kvm = op->engine->kvm};
     g_autoptr(GPtrArray) results = stead_checks_run(&context);
+    Doctor doctor = {op->engine, results};
+    if (!stead_job_sync(job, check_records, &doctor, error))
+        return FALSE;
     g_autofree char *text = stead_checks_to_json(results);
     JsonNode *node = json_from_string(text, error);
     if (node)

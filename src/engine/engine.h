@@ -54,21 +54,13 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
 SteadJob *stead_engine_change(SteadEngine *engine, const char *id, SteadInstanceSpec *spec,
                               GError **error);
 
-typedef enum {
-    STEAD_ACTION_START,
-    STEAD_ACTION_STOP,
-    STEAD_ACTION_RESTART,
-    STEAD_ACTION_PAUSE,
-    STEAD_ACTION_RESUME,
-    STEAD_ACTION_REMOVE,
-    STEAD_N_ACTIONS
-} SteadAction;
-
 typedef struct {
     gboolean force;     /* STOP: end it at once; REMOVE: also a running one */
     guint64 timeout_ms; /* STOP, RESTART: how long the guest may take; 0: the default */
+    gboolean on_record; /* by the record's state, with which recovery goes on */
 } SteadActionOptions;
 
+/* The action is on record when this returns: the next daemon does it if this one is killed. */
 SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction action,
                            const SteadActionOptions *options, GError **error);
 
@@ -114,7 +106,7 @@ gboolean stead_engine_remove_image(SteadEngine *engine, const char *name, GError
 SteadNetwork *stead_engine_network(SteadEngine *engine, const char *name, GError **error);
 GPtrArray *stead_engine_networks(SteadEngine *engine);
 JsonNode *stead_engine_show_network(SteadEngine *engine, const SteadNetwork *network);
-/* A question, whose result is that and the leases. */
+/* A question, whose result is that and the leases, or why they are not known. */
 SteadJob *stead_engine_inspect_network(SteadEngine *engine, const char *name, GError **error);
 /* Takes `spec` over, also upon failure. */
 SteadJob *stead_engine_create_network(SteadEngine *engine, const char *name, SteadNetworkSpec *spec,

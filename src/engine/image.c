@@ -294,7 +294,8 @@ gboolean stead_engine_remove_image(SteadEngine *engine, const char *name, GError
     g_autoptr(GHashTable) in_use = digests_in_use(engine, image);
     g_autofree char *file = NULL;
     if (!stead_table_remove(engine->images, copy->name, error) ||
-        !stead_image_store_withdraw(engine->image_store, copy, in_use, &file, error))
+        (stead_engine_knows_images(engine) &&
+         !stead_image_store_withdraw(engine->image_store, copy, in_use, &file, error)))
         return FALSE;
     discard(engine, file);
     stead_events_emit(engine->events, "image.removed", copy->name, NULL);

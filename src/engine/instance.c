@@ -116,17 +116,21 @@ gboolean stead_engine_set_state(SteadEngine *engine, SteadInstance *instance, St
         return FALSE;
     }
     g_autofree char *old_error = g_steal_pointer(&instance->error);
+    gboolean was_ready = instance->ready;
     instance->state = state;
     instance->error = g_strdup(message);
     if (state != STEAD_STATE_RUNNING && state != STEAD_STATE_PAUSED)
         instance->ready = FALSE;
     if (!stead_table_save(engine->instances, instance, error)) {
         instance->state = from;
+        instance->ready = was_ready;
         g_free(instance->error);
         instance->error = g_steal_pointer(&old_error);
         return FALSE;
     }
-    stead_engine_live(engine, instance->id)->changed = g_get_monotonic_time();
+    SteadLive *live = stead_engine_live(engine, instance->id);
+    live->asked_unwritten = FALSE;
+    live->changed = g_get_monotonic_time();
     if (from != state || message)
         stead_events_emit(engine->events, "instance.state", instance->name,
                           stead_event_data("from", state_name(from), "to", state_name(state),
@@ -139,6 +143,8 @@ void stead_engine_save(SteadEngine *engine, SteadInstance *instance)
     g_autoptr(GError) error = NULL;
     if (!stead_table_save(engine->instances, instance, &error))
         g_warning("the record of %s could not be written: %s", instance->name, error->message);
+    else
+        stead_engine_live(engine, instance->id)->asked_unwritten = FALSE;
 }
 
 SteadInstance *stead_engine_instance(SteadEngine *engine, const char *name_or_id, GError **error)

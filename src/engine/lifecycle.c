@@ -4,7 +4,8 @@
  * stands in start.c and remove.c, since creating needs it, too.
  *
  * Each action is a row of a table: which states it may begin in, which state it shows meanwhile,
- * and its body. The intent is on record (want_running, the state) before the host is touched.
+ * and its body. It is on record from its acceptance (ask.c) until its body says what it does
+ * (want_running, the state), which is before the host is touched.
  */
 #include "base/error.h"
 #include "engine/state.h"
@@ -26,7 +27,7 @@ static gboolean begin_stop(gpointer data, GError **error)
     SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
     if (instance == NULL)
         return FALSE;
-    gboolean wanted = instance->want_running;
+    gboolean wanted = instance->want_running, ending = instance->ending;
     instance->want_running = op->again;
     /* A paused guest cannot answer the power button. */
     op->flag |= instance->state == STEAD_STATE_PAUSED || instance->state == STEAD_STATE_FAILED;
@@ -37,6 +38,7 @@ static gboolean begin_stop(gpointer data, GError **error)
               : stead_engine_set_state(op->engine, instance, STEAD_STATE_STOPPING, NULL, error))
         return TRUE;
     instance->want_running = wanted;
+    instance->ending = ending;
     return FALSE;
 }
 
@@ -161,6 +163,7 @@ static const struct {
     guint from; /* states, as bits; a job under way may lead to another by the time this one runs */
     const char *refusal;
 } actions[] = {
+    [STEAD_ACTION_NONE] = {"instance.none", NULL, 0, "be left alone"},
     [STEAD_ACTION_START] = {"instance.start", start_body, ANY & ~IN(REMOVING), "be started"},
     [STEAD_ACTION_STOP] = {"instance.stop", stop_body, ANY & ~IN(REMOVING), "be stopped"},
     [STEAD_ACTION_RESTART] = {"instance.restart", restart_body, SETTLED | IN(STOPPING),
@@ -175,6 +178,11 @@ G_STATIC_ASSERT(G_N_ELEMENTS(actions) == STEAD_N_ACTIONS);
 static gboolean check_action(const SteadInstance *instance, SteadAction action, gboolean force,
                              GError **error)
 {
+    if (instance->asked == STEAD_ACTION_REMOVE && action != STEAD_ACTION_REMOVE) {
+        stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s is about to be removed",
+                        instance->name);
+        return FALSE;
+    }
     gboolean up = (1u << instance->state) & (IN(RUNNING) | IN(PAUSED) | IN(STARTING));
     if (action == STEAD_ACTION_REMOVE && up && !force) {
         g_autofree char *hint = g_strdup_printf(
@@ -191,6 +199,13 @@ static gboolean check_action(const SteadInstance *instance, SteadAction action, 
     return FALSE;
 }
 
+static gboolean act_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    return (op->extra == NULL || stead_job_sync(job, stead_ask_begin, op->extra, error)) &&
+           actions[op->action].body(job, data, error);
+}
+
 SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction action,
                            const SteadActionOptions *options, GError **error)
 {
@@ -201,10 +216,19 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
     /* What is being made, or hangs in a stop, need not be waited for when it is to go away. */
     if (options && options->force && (action == STEAD_ACTION_REMOVE || action == STEAD_ACTION_STOP))
         stead_jobs_cancel_with_lock(engine->jobs, lock);
+    guint restarts = instance->restarts;
     instance->restarts = 0;
+    gboolean on_record = options && options->on_record;
+    SteadAsk *ask = on_record ? NULL : stead_engine_ask(engine, instance, action, options, error);
+    if (ask == NULL && !on_record) {
+        instance->restarts = restarts;
+        return NULL;
+    }
     SteadOp *op = stead_op_new(engine, id, instance->name);
+    op->action = action;
     op->flag = options && options->force;
     op->number = options ? options->timeout_ms : 0;
-    return stead_engine_submit_on(engine, instance, actions[action].type, actions[action].body, op,
-                                  error);
+    op->extra = ask;
+    op->free_extra = stead_ask_free;
+    return stead_engine_submit_on(engine, instance, actions[action].type, act_body, op, error);
 }

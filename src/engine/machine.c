@@ -9,6 +9,8 @@ static gboolean add_nic(SteadEngine *engine, SteadMachine *machine, const SteadN
                         GError **error)
 {
     const SteadNetwork *network = stead_table_by_name(engine->networks, record->network);
+    if (network == NULL && !stead_table_check_readable(engine->networks, record->network, error))
+        return FALSE;
     if (network == NULL) {
         stead_set_error(error, STEAD_ERROR_NOT_FOUND, "Make it again: stead network create.",
                         "the network '%s' of %s is gone", record->network, machine->name);

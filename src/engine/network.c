@@ -59,7 +59,7 @@ static gboolean copy_network(gpointer data, GError **error)
     return network != NULL;
 }
 
-/* ---- with its leases, which only libvirtd knows ---- */
+/* ---- with its leases, which only libvirtd knows; the rest is told without it, too ---- */
 
 static JsonArray *leases_to_json(const GPtrArray *leases)
 {
@@ -96,13 +96,18 @@ static gboolean inspect_body(SteadJob *job, gpointer data, GError **error)
     Inspection inspection = {op, NULL};
     if (!stead_job_sync(job, show_it, &inspection, error))
         return FALSE;
-    g_autoptr(GPtrArray) leases = stead_network_leases(op->engine->libvirt, op->extra, error);
-    if (leases == NULL) {
+    JsonObject *object = json_node_get_object(inspection.shown);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GPtrArray) leases = stead_network_leases(op->engine->libvirt, op->extra, &why);
+    if (leases) {
+        json_object_set_array_member(object, "leases", leases_to_json(leases));
+    } else if (stead_error_code(why) == STEAD_ERROR_UNAVAILABLE) {
+        json_object_set_string_member(object, "leases-unknown", why->message);
+    } else {
         json_node_unref(inspection.shown);
+        g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    json_object_set_array_member(json_node_get_object(inspection.shown), "leases",
-                                 leases_to_json(leases));
     stead_job_set_result(job, inspection.shown);
     return TRUE;
 }
@@ -194,7 +199,7 @@ static gboolean check_unused(gpointer data, GError **error)
     g_autoptr(JsonArray) users = users_of(op->engine, op->name);
     guint n = json_array_get_length(users);
     if (n == 0)
-        return TRUE;
+        return stead_engine_check_users_known(op->engine, "network", op->name, error);
     stead_set_error(error, STEAD_ERROR_BUSY, "Remove them first.",
                     "the network '%s' is used by %s%s", op->name,
                     json_array_get_string_element(users, 0), n > 1 ? " and others" : "");
@@ -241,12 +246,18 @@ SteadJob *stead_engine_remove_network(SteadEngine *engine, const char *name, GEr
     SteadOp op = {.engine = engine, .name = network->name};
     if (!check_unused(&op, error))
         return NULL;
+    gboolean was_removing = network->removing;
     network->removing = TRUE;
     if (!stead_table_save(engine->networks, network, error)) {
-        network->removing = FALSE;
+        network->removing = was_removing;
         return NULL;
     }
-    return submit(engine, network, "network.remove", remove_body, FALSE, error);
+    SteadJob *job = submit(engine, network, "network.remove", remove_body, FALSE, error);
+    if (job == NULL) { /* refused after all */
+        network->removing = was_removing;
+        stead_table_save(engine->networks, network, NULL);
+    }
+    return job;
 }
 
 /* ---- the network `default` ---- */

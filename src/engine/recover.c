@@ -28,6 +28,7 @@ typedef struct {
     GHashTable *disks;     /* ids of instances and volumes */
     GHashTable *networks;  /* ids */
     GHashTable *images;    /* digests */
+    gboolean images_known; /* all of those */
     GPtrArray *actual;     /* SteadActual */
 } Survey;
 
@@ -58,22 +59,16 @@ static gboolean take_records(gpointer data, GError **error)
 {
     Survey *survey = data;
     SteadEngine *engine = survey->engine;
-    g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
-    g_autoptr(GPtrArray) volumes = stead_table_list(engine->volumes);
-    g_autoptr(GPtrArray) networks = stead_table_list(engine->networks);
     forget_records(survey);
     survey->instances = new_set();
     survey->disks = new_set();
     survey->networks = new_set();
     survey->images = stead_engine_image_digests(engine);
-    for (guint i = 0; i < instances->len; i++) {
-        g_hash_table_add(survey->instances, g_strdup(((SteadInstance *)instances->pdata[i])->id));
-        g_hash_table_add(survey->disks, g_strdup(((SteadInstance *)instances->pdata[i])->id));
-    }
-    for (guint i = 0; i < volumes->len; i++)
-        g_hash_table_add(survey->disks, g_strdup(((SteadVolume *)volumes->pdata[i])->id));
-    for (guint i = 0; i < networks->len; i++)
-        g_hash_table_add(survey->networks, g_strdup(((SteadNetwork *)networks->pdata[i])->id));
+    survey->images_known = stead_engine_knows_images(engine);
+    stead_table_add_ids(engine->instances, survey->instances);
+    stead_table_add_ids(engine->instances, survey->disks);
+    stead_table_add_ids(engine->volumes, survey->disks);
+    stead_table_add_ids(engine->networks, survey->networks);
     return TRUE;
 }
 
@@ -124,7 +119,9 @@ static gboolean remove_disk(Survey *survey, const char *disk, GError **error)
 
 static GPtrArray *list_images(Survey *survey, GError **error)
 {
-    return stead_image_store_orphans(survey->engine->image_store, survey->images, error);
+    return survey->images_known
+               ? stead_image_store_orphans(survey->engine->image_store, survey->images, error)
+               : NULL;
 }
 
 static gboolean remove_image(Survey *survey, const char *digest, GError **error)
@@ -238,7 +235,7 @@ static const SteadActual *listed(Survey *survey, const char *id)
 static void submit_action(SteadEngine *engine, const SteadInstance *instance, SteadAction action,
                           gboolean force)
 {
-    SteadActionOptions options = {.force = force};
+    SteadActionOptions options = {.force = force, .on_record = TRUE};
     g_autoptr(GError) error = NULL;
     if (!stead_engine_act(engine, instance->id, action, &options, &error))
         g_warning("%s: %s", instance->name, error->message);
@@ -332,7 +329,7 @@ static void settle_volume(SteadEngine *engine, SteadVolume *volume)
         stead_engine_remove_volume(engine, volume->name, &error);
     else if (volume->path == NULL)
         stead_engine_make_volume_again(engine, volume, &error);
-    if (volume->attached && stead_table_get(engine->instances, volume->attached) == NULL) {
+    if (volume->attached && !stead_table_knows(engine->instances, volume->attached)) {
         g_clear_pointer(&volume->attached, g_free);
         stead_table_save(engine->volumes, volume, NULL);
     }
@@ -356,7 +353,7 @@ static void settle_parts(SteadEngine *engine)
         settle_volume(engine, volumes->pdata[i]);
     for (guint i = 0; i < snapshots->len; i++) {
         const SteadSnapshot *snapshot = snapshots->pdata[i];
-        if (stead_table_get(engine->instances, snapshot->instance) == NULL)
+        if (!stead_table_knows(engine->instances, snapshot->instance))
             stead_table_remove(engine->snapshots, snapshot->id, NULL);
     }
 }
@@ -389,15 +386,16 @@ static gboolean settle(gpointer data, GError **error)
         gboolean settled = live->settled;
         live->settled = TRUE;
         finish_snapshots(engine, instance);
-        if (instance->restoring)
-            continue; /* what it leads to is watched when it is there */
-        if (!settled)
+        gboolean restoring =
+            instance->restoring != NULL; /* what it leads to is watched when it is there */
+        if (!restoring && !settled)
             settle_at_start(engine, instance, actual);
-        else if (!is_older(survey, instance) && !resume(engine, instance, runs) &&
+        else if (!restoring && !is_older(survey, instance) && !resume(engine, instance, runs) &&
                  (actual || stead_instance_is_up(instance)))
             stead_engine_on_actual(
                 actual ? actual : &(SteadActual){.id = instance->id, .state = STEAD_STATE_STOPPED},
                 engine);
+        stead_engine_ask_again(engine, instance);
     }
     return TRUE;
 }

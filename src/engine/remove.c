@@ -43,9 +43,13 @@ static gboolean begin_remove(gpointer data, GError **error)
         g_ptr_array_add(removal->networks, stead_network_copy(network));
         g_ptr_array_add(removal->macs, g_strdup(nic->mac));
     }
+    gboolean wanted = instance->want_running;
     instance->want_running = FALSE;
-    return instance->state == STEAD_STATE_REMOVING ||
-           stead_engine_set_state(engine, instance, STEAD_STATE_REMOVING, NULL, error);
+    if (instance->state == STEAD_STATE_REMOVING ||
+        stead_engine_set_state(engine, instance, STEAD_STATE_REMOVING, NULL, error))
+        return TRUE;
+    instance->want_running = wanted;
+    return FALSE;
 }
 
 /* Its console is closed before its folder goes: it keeps an index there. */

@@ -439,7 +439,12 @@ static gboolean list_holding(gpointer data, GError **error)
     for (guint i = 0; i < snapshots->len && is_spread(engine, instance); i++)
         g_strv_builder_add(ids, ((SteadSnapshot *)snapshots->pdata[i])->id);
     holding->ids = g_strv_builder_end(ids);
-    return TRUE;
+    if (!is_spread(engine, instance) || stead_table_damaged(engine->snapshots)->len == 0)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_STATE, "'stead doctor' says how to mend the record.",
+                    "a volume of %s may end in layers of a snapshot whose record cannot be read",
+                    instance->name);
+    return FALSE;
 }
 
 gboolean stead_engine_gather_volumes_in_job(SteadEngine *engine, SteadJob *job, const char *id,
@@ -447,9 +452,10 @@ gboolean stead_engine_gather_volumes_in_job(SteadEngine *engine, SteadJob *job, 
 {
     g_autoptr(SteadOp) op = stead_op_new(engine, id, NULL);
     Holding holding = {.op = op};
-    if (!stead_job_sync(job, list_holding, &holding, error))
-        return FALSE;
+    gboolean listed = stead_job_sync(job, list_holding, &holding, error);
     g_auto(GStrv) ids = holding.ids;
+    if (!listed)
+        return FALSE;
     for (char **snapshot = ids; *snapshot; snapshot++) {
         stead_set_string(&op->name, *snapshot);
         if (!remove_body(job, op, error))

@@ -14,6 +14,7 @@
 #include "console/stages.h"
 #include "engine/engine.h"
 #include "engine/table.h"
+#include "host/checks.h"
 #include "host/kvm.h"
 #include "host/libvirt.h"
 #include "image/store.h"
@@ -25,14 +26,16 @@ typedef struct {
     SteadConsole *console; /* NULL until somebody needs it */
     guint reader;          /* ours at the console, for stages and the console rule; 0: none */
     SteadStages *stages;
-    SteadMatch *rule;    /* the spec's console rule, until it has matched; NULL: none */
-    guint ready_timer;   /* while it runs and is not ready */
-    gboolean probing;    /* a readiness probe is under way */
-    gboolean late;       /* this run is not ready within its rule's time, and that was told */
-    gint64 run_started;  /* monotonic, microseconds; 0: not running */
-    guint restart_timer; /* the restart policy waits */
-    gboolean settled;    /* what an earlier daemon left of it was taken up */
-    gint64 changed;      /* when the state last changed; monotonic, microseconds */
+    SteadMatch *rule;         /* the spec's console rule, until it has matched; NULL: none */
+    guint ready_timer;        /* while it runs and is not ready */
+    gboolean probing;         /* a readiness probe is under way */
+    gboolean late;            /* this run is not ready within its rule's time, and that was told */
+    gint64 run_started;       /* monotonic, microseconds; 0: not running */
+    guint restart_timer;      /* the restart policy waits */
+    gboolean settled;         /* what an earlier daemon left of it was taken up */
+    GQueue asked;             /* SteadAsk, borrowed: actions that wait for their turn */
+    gboolean asked_unwritten; /* what the record shows of them is not what was written last */
+    gint64 changed;           /* when the state last changed; monotonic, microseconds */
 } SteadLive;
 
 struct _SteadEngine {
@@ -53,6 +56,7 @@ struct _SteadEngine {
     guint changes;
     guint reconcile_timer;
     gint64 opened;    /* monotonic, microseconds */
+    gboolean closing; /* what was promised stays on record */
     gboolean adopted; /* the first reconciliation after a start is done */
 };
 
@@ -62,6 +66,19 @@ struct _SteadEngine {
 SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
 /* "kvm" or "tcg". */
 const char *stead_engine_accel(SteadEngine *engine);
+
+/* ---- records.c ---- */
+
+gboolean stead_engine_load_records(SteadEngine *engine, GError **error);
+/* Logs the records that could not be read, and tells them as events. */
+void stead_engine_tell_damage(SteadEngine *engine);
+/* The doctor's word on them; owned by the caller. */
+SteadCheckResult *stead_engine_check_records(SteadEngine *engine);
+/* BUSY while the record of an instance that may use the network (`what`) cannot be read. */
+gboolean stead_engine_check_users_known(SteadEngine *engine, const char *what, const char *name,
+                                        GError **error);
+/* Whether all digests that are in use are known. */
+gboolean stead_engine_knows_images(SteadEngine *engine);
 
 /* ---- instance.c: changes of a record, each written before it is told ---- */
 
@@ -80,6 +97,20 @@ const char *stead_engine_hostname(const SteadInstance *instance);
 char *stead_engine_instance_lock(const char *id);
 /* The record behind an id that a job carries; NOT_FOUND when it was removed meanwhile. */
 SteadInstance *stead_engine_expect(SteadEngine *engine, const char *id, GError **error);
+
+/* ---- ask.c: actions that were promised ---- */
+
+typedef struct _SteadAsk SteadAsk;
+
+/* Puts an action on record, for the job that will do it. */
+SteadAsk *stead_engine_ask(SteadEngine *engine, SteadInstance *instance, SteadAction action,
+                           const SteadActionOptions *options, GError **error);
+/* (a SteadSyncFunc) The job begins: the record that it writes next does not show the action. */
+gboolean stead_ask_begin(gpointer ask, GError **error);
+/* The job has ended; if it never began, the action is taken back. NULL is fine. */
+void stead_ask_free(gpointer ask);
+/* Submits what an earlier daemon promised, unless something newer waits. */
+void stead_engine_ask_again(SteadEngine *engine, SteadInstance *instance);
 
 /* ---- machine.c ---- */
 
@@ -211,6 +242,7 @@ typedef struct {
     SteadJob *job; /* set by the body */
     char *id;
     char *name;
+    SteadAction action;
     gboolean flag;  /* each operation's own */
     gboolean again; /* a stop: it is to be started afterwards */
     guint64 number;

@@ -169,7 +169,7 @@ gboolean stead_engine_check_detached(SteadEngine *engine, const SteadVolume *vol
 {
     const SteadInstance *holder = stead_table_get(engine->instances, volume->attached);
     if (holder == NULL)
-        return TRUE;
+        return stead_table_check_readable(engine->instances, volume->attached, error);
     g_autofree char *hint =
         g_strdup_printf("Detach it first: stead volume detach %s %s", holder->name, volume->name);
     stead_set_error(error, STEAD_ERROR_BUSY, hint, "the volume '%s' is attached to %s",
@@ -223,12 +223,18 @@ SteadJob *stead_engine_remove_volume(SteadEngine *engine, const char *name, GErr
     SteadVolume *volume = stead_engine_volume(engine, name, error);
     if (volume == NULL || !stead_engine_check_detached(engine, volume, error))
         return NULL;
+    gboolean was_removing = volume->removing;
     volume->removing = TRUE; /* on record, so that a killed daemon's successor goes on */
     if (!stead_table_save(engine->volumes, volume, error)) {
-        volume->removing = FALSE;
+        volume->removing = was_removing;
         return NULL;
     }
-    return submit(engine, volume, "volume.remove", remove_body, FALSE, error);
+    SteadJob *job = submit(engine, volume, "volume.remove", remove_body, FALSE, error);
+    if (job == NULL) { /* refused after all */
+        volume->removing = was_removing;
+        stead_table_save(engine->volumes, volume, NULL);
+    }
+    return job;
 }
 
 /* Where a disk is to be grown: by its running guest's engine, or on the host. */

@@ -45,6 +45,7 @@ void stead_live_free(gpointer data)
     SteadLive *live = data;
     close_console(live);
     g_clear_handle_id(&live->restart_timer, g_source_remove);
+    g_queue_clear(&live->asked);
     g_free(live->id);
     g_free(live);
 }

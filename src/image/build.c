@@ -9,16 +9,14 @@
  */
 #include "image/build.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/filelock.h"
 #include "base/paths.h"
 #include "base/subprocess.h"
 #include "image/build_parts.h"
@@ -112,21 +110,17 @@ static gboolean check_space(const char *folder, GError **error)
     return FALSE;
 }
 
-static int lock_cache(const char *cache, GError **error)
+static SteadFileLock *lock_cache(const char *cache, GError **error)
 {
     g_autofree char *path = g_build_filename(cache, "lock", NULL);
-    stead_autofd fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "opening %s: %s", path,
-                    g_strerror(errno));
-        return -1;
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    g_autoptr(GError) why = NULL;
+    SteadFileLock *lock = stead_file_lock(path, &why);
+    if (lock == NULL && stead_error_code(why) == STEAD_ERROR_BUSY)
         stead_set_error(error, STEAD_ERROR_BUSY, "Wait for it to end.",
                         "another image build uses %s", cache);
-        return -1;
-    }
-    return stead_steal_fd(&fd);
+    else if (lock == NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return lock;
 }
 
 /* --- The build --- */
@@ -190,8 +184,8 @@ gboolean stead_image_build(const SteadBuildOptions *options, SteadBuildProgress 
         .options = options, .progress = progress, .data = data, .cancellable = cancellable};
     if (!prepare(&build, error))
         return FALSE;
-    stead_autofd lock = lock_cache(build.cache, error);
-    if (lock < 0 || !stead_remove_tree(options->work_dir, error) ||
+    g_autoptr(SteadFileLock) lock = lock_cache(build.cache, error);
+    if (lock == NULL || !stead_remove_tree(options->work_dir, error) ||
         !stead_make_dir(build.root, 0755, error))
         return FALSE;
     gboolean done = check_space(options->work_dir, error) && run_steps(&build, error);

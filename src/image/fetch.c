@@ -8,15 +8,14 @@
 #include "image/fetch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/filelock.h"
 #include "base/units.h"
 #include "image/http.h"
 #include "image/space.h"
@@ -35,8 +34,9 @@ typedef struct {
     gpointer data;
     GCancellable *cancellable;
     char *part;
-    char *state;     /* PART.state */
-    int fd;          /* of the part, locked */
+    char *state; /* PART.state */
+    SteadFileLock *lock;
+    int fd;          /* of the part: the lock's */
     char *validator; /* of the content that the part begins; NULL: unknown */
     guint64 have;    /* bytes in the part */
     guint64 total;   /* of the whole; 0: unknown */
@@ -51,7 +51,7 @@ static void fetch_clear(Fetch *fetch)
     g_clear_pointer(&fetch->part, g_free);
     g_clear_pointer(&fetch->state, g_free);
     g_clear_pointer(&fetch->validator, g_free);
-    stead_clear_fd(&fetch->fd);
+    g_clear_pointer(&fetch->lock, stead_file_lock_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fetch, fetch_clear)
 
@@ -114,10 +114,14 @@ static gboolean is_current(const Fetch *fetch)
 
 static gboolean open_part(Fetch *fetch, GError **error)
 {
-    fetch->fd = open(fetch->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fetch->fd < 0)
-        return fail_errno(error, errno, "opening", fetch->part);
-    if (flock(fetch->fd, LOCK_EX | LOCK_NB) != 0 || !is_current(fetch)) {
+    g_autoptr(GError) why = NULL;
+    fetch->lock = stead_file_lock(fetch->part, &why);
+    if (fetch->lock == NULL && stead_error_code(why) != STEAD_ERROR_BUSY) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    fetch->fd = fetch->lock ? stead_file_lock_fd(fetch->lock) : -1;
+    if (fetch->lock == NULL || !is_current(fetch)) {
         stead_set_error(error, STEAD_ERROR_BUSY, "Wait until it has finished.",
                         "%s is being downloaded already", fetch->options->url);
         return FALSE;

@@ -43,6 +43,9 @@ typedef struct {
     char *restoring;    /* id of the snapshot that is being restored; NULL */
     SteadState state;
     gboolean want_running;
+    SteadAction asked;     /* the last action that was promised and has not begun; NONE */
+    gboolean asked_force;  /* with these options */
+    guint64 asked_timeout; /* ms; 0: the default */
     gboolean ready;
     gboolean ending;         /* STOPPING without asking the guest */
     gboolean restart_needed; /* spec has changes that a restart applies */

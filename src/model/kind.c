@@ -12,6 +12,8 @@
 NAMES(stead_kind_names, STEAD_N_KINDS, "auto", "vm");
 NAMES(stead_state_names, STEAD_N_STATES, "creating", "stopped", "starting", "running", "paused",
       "stopping", "failed", "removing");
+NAMES(stead_action_names, STEAD_N_ACTIONS, "none", "start", "stop", "restart", "pause", "resume",
+      "remove");
 NAMES(stead_firmware_names, STEAD_N_FIRMWARES, "uefi", "bios");
 NAMES(stead_restart_names, STEAD_N_RESTARTS, "never", "on-failure", "always");
 NAMES(stead_hugepages_names, STEAD_N_HUGEPAGES, "off", "2M", "1G");

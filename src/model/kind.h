@@ -24,6 +24,18 @@ typedef enum {
     STEAD_N_STATES
 } SteadState;
 
+/* What a user asks of an instance. */
+typedef enum {
+    STEAD_ACTION_NONE,
+    STEAD_ACTION_START,
+    STEAD_ACTION_STOP,
+    STEAD_ACTION_RESTART,
+    STEAD_ACTION_PAUSE,
+    STEAD_ACTION_RESUME,
+    STEAD_ACTION_REMOVE,
+    STEAD_N_ACTIONS
+} SteadAction;
+
 typedef enum { STEAD_FIRMWARE_UEFI, STEAD_FIRMWARE_BIOS, STEAD_N_FIRMWARES } SteadFirmware;
 
 /* When stead starts an instance again that ended without being asked to. */
@@ -68,6 +80,7 @@ typedef struct {
 
 extern const SteadNames stead_kind_names;
 extern const SteadNames stead_state_names;
+extern const SteadNames stead_action_names;
 extern const SteadNames stead_firmware_names;
 extern const SteadNames stead_restart_names;
 extern const SteadNames stead_hugepages_names;

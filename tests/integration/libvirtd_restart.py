@@ -59,6 +59,11 @@ def check_while_down(daemon, pids):
     check_refused(api.create, "c", stead.blank_spec())
     check_refused(api.run, "POST", "/v1/volumes", {"name": "v", "spec": {"size": "1M"}})
     check_refused(api.run, "POST", "/v1/instances/a/snapshots", {"name": "s"})
+    network = api.get("/v1/networks/default")
+    assert network == {**api.get("/v1/networks")[0], "leases-unknown": network["leases-unknown"]}
+    assert network["bridge"] and {"a", "b"} <= set(network["instances"]), network
+    done = daemon.stead("network", "show", "default")
+    assert network["bridge"] in done.stdout and "leases are not known" in done.stdout, done
     done = daemon.stead("start", "b", check=False)
     assert done.returncode == 10 and "libvirt" in done.stderr, done
     done = daemon.stead("ls")

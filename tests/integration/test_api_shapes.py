@@ -75,7 +75,7 @@ def test_errors_are_as_described(daemon, schemas):
     wrong = [
         ("GET", "/v1/nothing", None, 404),
         ("GET", "/v1/instances/none", None, 404),
-        ("PUT", "/v1/instances", None, 400),
+        ("PUT", "/v1/instances", None, 405),
         ("POST", "/v1/instances", {}, 400),
         ("POST", "/v1/instances", {"name": "../x", "spec": {"image": "a"}}, 400),
         ("POST", "/v1/images/pull", {"name": "debain:12"}, 404),

@@ -161,25 +161,30 @@ class Driver:
         self.allowed[name] = Allowed({"running" if start else "stopped"}, gone=done is not True)
         self.allowed[name].marks = {0}
 
+    def act(self, name, action, state, body=None):
+        """What was acknowledged is done in the end, by whichever daemon."""
+        done = self.begin(f"{action} {name}", "POST", f"/v1/instances/{name}/{action}", body or {})
+        if done:
+            self.allowed[name].states = {state}
+        self.allow(name, {state})
+
     def start(self, name):
-        self.begin(f"start {name}", "POST", f"/v1/instances/{name}/start", {})
-        self.allow(name, {"running"})
+        self.act(name, "start", "running")
 
     def stop(self, name):
-        self.begin(f"stop {name}", "POST", f"/v1/instances/{name}/stop", {"force": True})
-        self.allow(name, {"stopped"})
+        self.act(name, "stop", "stopped", {"force": True})
 
     def pause(self, name):
-        self.begin(f"pause {name}", "POST", f"/v1/instances/{name}/pause", {})
-        self.allow(name, {"paused"})
+        self.act(name, "pause", "paused")
 
     def resume(self, name):
-        self.begin(f"resume {name}", "POST", f"/v1/instances/{name}/resume", {})
-        self.allow(name, {"running"})
+        self.act(name, "resume", "running")
 
     def remove(self, name):
-        self.begin(f"remove {name}", "DELETE", f"/v1/instances/{name}?force=1")
+        done = self.begin(f"remove {name}", "DELETE", f"/v1/instances/{name}?force=1")
         self.allow(name, {"stopped"}, gone=True)
+        if done:
+            self.allowed[name].states = set()
 
     def snapshot(self, name):
         self.counter += 1

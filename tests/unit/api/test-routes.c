@@ -65,6 +65,23 @@ static void test_another_method_is_refused(void)
     }
 }
 
+static void test_the_methods_of_a_path(void)
+{
+    static const struct {
+        const char *path, *allowed;
+    } paths[] = {
+        {"/v1", "GET"},
+        {"/v1/instances", "GET, POST"},
+        {"/v1/instances/web", "GET, DELETE"},
+        {"/v1/images/pull", "POST, GET, DELETE"}, /* an image may be called "pull" */
+        {"/v1/nothing", NULL},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_autofree char *allowed = stead_route_allowed(paths[i].path);
+        g_assert_cmpstr(allowed, ==, paths[i].allowed);
+    }
+}
+
 static void test_hostile_paths_are_not_found(void)
 {
     static const char *const paths[] = {
@@ -125,6 +142,7 @@ int main(int argc, char **argv)
     g_test_add_func("/routes/no-two-are-the-same", test_no_two_routes_are_the_same);
     g_test_add_func("/routes/parameters-are-decoded", test_parameters_are_decoded);
     g_test_add_func("/routes/another-method", test_another_method_is_refused);
+    g_test_add_func("/routes/methods-of-a-path", test_the_methods_of_a_path);
     g_test_add_func("/routes/hostile-paths", test_hostile_paths_are_not_found);
     g_test_add_func("/routes/a-long-path", test_a_long_path_is_told_in_short);
     g_test_add_func("/routes/parts", test_tables_name_their_parts);

@@ -206,7 +206,26 @@ static void test_other_methods(Fixture *f, gconstpointer unused)
     static const char *const methods[] = {"HEAD", "OPTIONS", "PUT", "PATCH", "TRACE", "BREW"};
     for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
         g_autofree char *reply = get(f, methods[i], "/v1/jobs");
-        g_assert_true(g_str_has_prefix(reply, "HTTP/1.1 4"));
+        assert_status(reply, 405);
+        g_assert_nonnull(strstr(reply, "\r\nAllow: GET\r\n"));
+        if (!g_str_equal(methods[i], "HEAD"))
+            g_assert_nonnull(strstr(reply, "\"code\":\"invalid\""));
+    }
+    assert_lives(f);
+}
+
+/* The answer comes though nothing of the body does. */
+static void test_an_announced_large_body_is_refused_at_once(Fixture *f, gconstpointer unused)
+{
+    static const char *const lengths[] = {"4194305", "99999999999", "9223372036854775807"};
+    for (gsize i = 0; i < G_N_ELEMENTS(lengths); i++) {
+        g_autofree char *head = g_strdup_printf(
+            "POST /v1/images/pull HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n", lengths[i]);
+        g_autofree char *reply = ask(f, head);
+        assert_status(reply, 413);
+        g_assert_nonnull(strstr(reply, "\"code\":\"invalid\""));
+        g_assert_nonnull(strstr(reply, "\"hint\":"));
+        g_assert_true(g_str_has_suffix(reply, "}"));
     }
     assert_lives(f);
 }
@@ -377,6 +396,7 @@ int main(int argc, char **argv)
     ADD("deep-json", test_deep_json);
     ADD("paths", test_unknown_and_hostile_paths);
     ADD("methods", test_other_methods);
+    ADD("large-body/announced", test_an_announced_large_body_is_refused_at_once);
     ADD("large-body/length", test_a_large_body_is_refused_by_its_length);
     ADD("large-body/chunks", test_a_large_body_is_refused_by_its_chunks);
     ADD("leaves-in-the-middle", test_a_client_that_leaves_in_the_middle);

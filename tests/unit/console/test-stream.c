@@ -16,9 +16,11 @@ typedef struct {
     SteadConsole *console;
     SoupServer *server;
     SoupSession *session;
-    char *address; /* http://127.0.0.1:PORT */
+    char *address;     /* http://127.0.0.1:PORT */
+    GPtrArray *others; /* SteadConsole: each takes so many readers and no more */
     guint rows, columns, resizes;
-    int guest; /* QEMU's listening socket */
+    GError *refusal; /* of the last that was refused */
+    int guest;       /* QEMU's listening socket */
 } World;
 
 static void on_resize(guint rows, guint columns, gpointer data)
@@ -33,12 +35,18 @@ static void on_websocket(SoupServer *server, SoupServerMessage *message, const c
                          SoupWebsocketConnection *connection, gpointer data)
 {
     World *world = data;
+    const char *number = strstr(path, "other");
+    SteadConsole *console = world->console;
     SteadConsoleSocketOptions options = {.write = strstr(path, "write") != NULL,
                                          .force = strstr(path, "force") != NULL,
                                          .from = {STEAD_CONSOLE_START, 0},
                                          .resize = on_resize,
                                          .resize_data = world};
-    stead_console_websocket(connection, world->console, &options);
+    if (number)
+        console = world->others->pdata[strtoul(number + strlen("other"), NULL, 10)];
+    g_clear_error(&world->refusal);
+    if (!stead_console_websocket(connection, console, &options, &world->refusal))
+        soup_websocket_connection_close(connection, 1000, NULL);
 }
 
 static void on_logs(SoupServer *server, SoupServerMessage *message, const char *path,
@@ -86,6 +94,8 @@ static void world_tear_down(World *world, gconstpointer data)
     soup_server_disconnect(world->server);
     g_object_unref(world->server);
     drain();
+    g_clear_pointer(&world->others, g_ptr_array_unref);
+    g_clear_error(&world->refusal);
     stead_console_close(world->console);
     stead_console_unref(world->console);
     drain();
@@ -495,6 +505,47 @@ static void test_origins(World *world, gconstpointer data)
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
 }
 
+static void close_console(gpointer console)
+{
+    stead_console_close(console);
+    stead_console_unref(console);
+}
+
+static void open_others(World *world, guint n)
+{
+    world->others = g_ptr_array_new_with_free_func(close_console);
+    for (guint i = 0; i < n; i++) {
+        g_autofree char *log = g_strdup_printf("%s-%u", world->place.log, i);
+        g_autofree char *times = g_strdup_printf("%s-%u", world->place.times, i);
+        SteadConsoleOptions options = {
+            .log_path = log, .times_path = times, .input_path = world->place.input};
+        g_autoptr(GError) error = NULL;
+        g_ptr_array_add(world->others, stead_console_open(&options, &error));
+        g_assert_no_error(error);
+    }
+}
+
+static void test_one_socket_too_many_is_refused(World *world, gconstpointer data)
+{
+    g_autofree Client **clients = g_new0(Client *, STEAD_CONSOLE_SOCKETS_MAX);
+    open_others(world, STEAD_CONSOLE_SOCKETS_MAX / STEAD_CONSOLE_READERS_MAX);
+    for (guint i = 0; i < STEAD_CONSOLE_SOCKETS_MAX; i++) {
+        g_autofree char *path = g_strdup_printf("/console/other%u", i / STEAD_CONSOLE_READERS_MAX);
+        clients[i] = client_new(world, path);
+        g_assert_no_error(world->refusal);
+    }
+    Client *late = client_new(world, "/console");
+    g_assert_error(world->refusal, STEAD_ERROR, STEAD_ERROR_EXHAUSTED);
+    SPIN_UNTIL(late->closed);
+    client_free(late);
+    client_free(clients[0]);
+    drain();
+    clients[0] = client_new(world, "/console");
+    g_assert_no_error(world->refusal);
+    for (guint i = 0; i < STEAD_CONSOLE_SOCKETS_MAX; i++)
+        client_free(clients[i]);
+}
+
 #define WORLD(path, function) g_test_add(path, World, NULL, world_set_up, function, world_tear_down)
 
 int main(int argc, char **argv)
@@ -518,6 +569,7 @@ int main(int argc, char **argv)
     WORLD("/websocket/oversized-frame", test_oversized_frame_ends_the_connection);
     WORLD("/websocket/end-of-the-console", test_end_of_the_console);
     WORLD("/websocket/client-that-does-not-read", test_client_that_does_not_read_costs_little);
+    WORLD("/websocket/one-too-many", test_one_socket_too_many_is_refused);
     WORLD("/websocket/origins", test_origins);
     return g_test_run();
 }

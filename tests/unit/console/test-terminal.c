@@ -178,7 +178,7 @@ static void on_websocket(SoupServer *server, SoupServerMessage *message, const c
                                          .resize = on_resize,
                                          .resize_data = world};
     g_assert_cmpstr(path, ==, "/v1/instances/web/console");
-    stead_console_websocket(connection, world->console, &options);
+    g_assert_true(stead_console_websocket(connection, world->console, &options, NULL));
 }
 
 static void listen_as_guest(World *world)

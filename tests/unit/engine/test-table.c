@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/table.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/paths.h"
 #include "model/instance.h"
@@ -160,13 +162,98 @@ static void test_the_list_is_in_the_order_of_names(Fixture *f, gconstpointer unu
         g_assert_cmpint(((SteadVolume *)list->pdata[i])->name[0], ==, "abc"[i]);
 }
 
-static void test_a_damaged_record_is_told(Fixture *f, gconstpointer unused)
+/* Loads again, with rows that are no records of a volume. */
+static void damage(Fixture *f, const char *key, const char *json)
 {
-    g_assert_true(stead_store_put(f->store, "volume", "x", "{\"id\":7}", NULL));
+    g_assert_true(stead_store_put(f->store, "volume", key, json, NULL));
+    unload(f);
+    load(f);
+}
+
+static void test_a_damaged_record_keeps_no_other_from_being_served(Fixture *f, gconstpointer unused)
+{
+    static const char *const texts[] = {
+        "",           "{",  "7", "null",         "[]",
+        "{\"id\":7}", "{}", "x", "\"\xff\xfe\"", "{\"id\":{},\"name\":[]}"};
+    add(f, "11111111-a", "data");
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autofree char *key = g_strdup_printf("key-%" G_GSIZE_FORMAT, i);
+        damage(f, key, texts[i]);
+        g_assert_cmpuint(stead_table_size(f->table), ==, 1);
+        g_assert_cmpuint(stead_table_damaged(f->table)->len, ==, i + 1);
+    }
+    g_assert_nonnull(stead_table_by_name(f->table, "data"));
+}
+
+static gboolean keep_text(const char *key, const char *json, gpointer data, GError **error)
+{
+    if (g_str_equal(key, "x"))
+        g_string_assign(data, json);
+    return TRUE;
+}
+
+static void test_a_damaged_record_is_left_as_it_is(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    damage(f, "x", "{\"id\":7}");
+    add(f, "11111111-a", "data");
+    g_assert_true(stead_store_each(f->store, "volume", keep_text, text, NULL));
+    g_assert_cmpstr(text->str, ==, "{\"id\":7}");
+}
+
+static void test_a_damaged_record_is_asked_for_in_vain(Fixture *f, gconstpointer unused)
+{
+    damage(f, "22222222-b", "{\"id\":\"22222222-b\",\"name\":\"old\"}");
+    static const char *const words[] = {"old", "22222222-b"};
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_null(stead_table_find(f->table, words[i], &error));
+        g_assert_error(error, STEAD_ERROR, STEAD_ERROR_STATE);
+        g_assert_nonnull(strstr(error->message, "volume 'old' cannot be read"));
+    }
+}
+
+static void test_a_damaged_record_keeps_its_name(Fixture *f, gconstpointer unused)
+{
+    damage(f, "22222222-b", "{\"name\":\"old\"}");
+    g_autoptr(SteadVolume) second = new_volume("11111111-a", "old");
     g_autoptr(GError) error = NULL;
-    g_assert_null(stead_table_load(f->store, &type, &error));
-    g_assert_nonnull(error);
-    g_assert_true(g_str_has_prefix(error->message, "the record of volume x: "));
+    g_assert_false(stead_table_add(f->table, second, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_STATE);
+}
+
+static void test_the_ids_of_damaged_records_are_known(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GHashTable) ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    add(f, "11111111-a", "data");
+    damage(f, "22222222-b", "{\"id\":\"33333333-c\"}");
+    stead_table_add_ids(f->table, ids);
+    static const char *const all[] = {"11111111-a", "22222222-b", "33333333-c"};
+    g_assert_cmpuint(g_hash_table_size(ids), ==, G_N_ELEMENTS(all));
+    for (gsize i = 0; i < G_N_ELEMENTS(all); i++) {
+        g_assert_true(g_hash_table_contains(ids, all[i]));
+        g_assert_true(stead_table_knows(f->table, all[i]));
+    }
+    g_assert_false(stead_table_knows(f->table, "44444444-d"));
+}
+
+/* What a record says must be of the place where it lies, and of no other record. */
+static void test_a_record_in_a_wrong_place_is_damaged(Fixture *f, gconstpointer unused)
+{
+    add(f, "11111111-a", "data");
+    damage(f, "22222222-b",
+           "{\"id\":\"99999999-x\",\"name\":\"other\",\"spec\":{\"size\":\"1G\"}}");
+    damage(f, "33333333-c", "{\"id\":\"33333333-c\",\"name\":\"data\",\"spec\":{\"size\":\"1G\"}}");
+    g_assert_cmpuint(stead_table_damaged(f->table)->len, ==, 2);
+    g_assert_cmpstr(((SteadVolume *)stead_table_by_name(f->table, "data"))->id, ==, "11111111-a");
+}
+
+static void test_put_mends_a_damaged_record(Fixture *f, gconstpointer unused)
+{
+    damage(f, "22222222-b", "{");
+    g_assert_true(stead_table_put(f->table, new_volume("22222222-b", "data"), NULL));
+    g_assert_cmpuint(stead_table_damaged(f->table)->len, ==, 0);
+    g_assert_nonnull(stead_table_find(f->table, "data", NULL));
 }
 
 #define ADD(path, func) g_test_add("/table/" path, Fixture, NULL, set_up, func, tear_down)
@@ -183,6 +270,13 @@ int main(int argc, char **argv)
     ADD("put-takes-the-place", test_put_takes_the_place);
     ADD("an-erasure-can-be-taken-back", test_an_erasure_can_be_taken_back);
     ADD("the-list-is-in-the-order-of-names", test_the_list_is_in_the_order_of_names);
-    ADD("a-damaged-record-is-told", test_a_damaged_record_is_told);
+    ADD("a-damaged-record-keeps-no-other-from-being-served",
+        test_a_damaged_record_keeps_no_other_from_being_served);
+    ADD("a-damaged-record-is-left-as-it-is", test_a_damaged_record_is_left_as_it_is);
+    ADD("a-damaged-record-is-asked-for-in-vain", test_a_damaged_record_is_asked_for_in_vain);
+    ADD("a-damaged-record-keeps-its-name", test_a_damaged_record_keeps_its_name);
+    ADD("the-ids-of-damaged-records-are-known", test_the_ids_of_damaged_records_are_known);
+    ADD("a-record-in-a-wrong-place-is-damaged", test_a_record_in_a_wrong_place_is_damaged);
+    ADD("put-mends-a-damaged-record", test_put_mends_a_damaged_record);
     return g_test_run();
 }

@@ -2,11 +2,10 @@
 /* Downloading and pulling, against a server of the test's own. */
 #include "image/fetch.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/filelock.h"
 #include "base/paths.h"
 #include "fixture.h"
 #include "image/pull.h"
@@ -345,11 +344,11 @@ static void test_cancel(Net *net)
 
 static void test_two_at_once(Net *net)
 {
-    int fd = open(net->part, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    g_assert_cmpint(flock(fd, LOCK_EX), ==, 0);
+    SteadFileLock *lock = stead_file_lock(net->part, NULL);
+    g_assert_nonnull(lock);
     g_autofree char *url = web_https(net->web, "files/disk");
     assert_fails(net, url, STEAD_ERROR_BUSY, "already");
-    close(fd);
+    stead_file_lock_free(lock);
 }
 
 static void test_unknown_authority(Net *net)

@@ -5,10 +5,10 @@
 
 static void test_names_are_read_back(void)
 {
-    static const SteadNames *const all[] = {&stead_kind_names,         &stead_state_names,
-                                            &stead_firmware_names,     &stead_restart_names,
-                                            &stead_hugepages_names,    &stead_numa_mode_names,
-                                            &stead_network_mode_names, &stead_protocol_names};
+    static const SteadNames *const all[] = {
+        &stead_kind_names,      &stead_state_names,        &stead_action_names,
+        &stead_firmware_names,  &stead_restart_names,      &stead_hugepages_names,
+        &stead_numa_mode_names, &stead_network_mode_names, &stead_protocol_names};
     for (gsize i = 0; i < G_N_ELEMENTS(all); i++)
         for (guint value = 0; value < all[i]->n; value++)
             g_assert_cmpint(stead_value_of(all[i], stead_name_of(all[i], (int)value)), ==, value);
