@@ -27,6 +27,10 @@ void stead_json_print(JsonNode *node);
 /* Likewise in one line, and flushes. */
 void stead_json_print_line(JsonNode *node);
 
+/* An object of (name, text, name, text, ..., NULL); members whose text is NULL are left out. Owned
+ * by the caller. */
+JsonNode *stead_json_texts(const char *name, ...) G_GNUC_NULL_TERMINATED;
+
 /* A node of the object that `builder` made. Owned by the caller. */
 JsonNode *stead_json_build(JsonBuilder *builder);
 
