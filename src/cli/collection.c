@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command that runs says by its table what it is about, so that these functions need no more
+ * than the call. Names of things come first among its arguments, unless they are parts of an
+ * instance, which then is named before them.
+ */
 #include "cli/collection.h"
 
 #include <stdio.h>
