@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made from the table of commands and read by other programs: manual pages, completion."""
+"""What is made from the table of commands: help, manual pages, README's table."""
 import os
 import pathlib
 import re
@@ -39,25 +39,6 @@ def test_the_manual_reads_well(tmp_path):
     plain = re.sub(".\b", "", text.stdout)
     for words in ("STEAD(1)", "stead snapshot create", "--no-memory", "EXIT STATUS", "STEAD_ROOT"):
         assert words in plain
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_sound(shell):
-    if shutil.which(shell) is None:
-        pytest.skip(shell + " is not installed")
-    script = stead("completion", shell).stdout
-    done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, timeout=20)
-    assert script and done.returncode == 0 and done.stderr == ""
-
-
-@needs("bash")
-def test_bash_completes(tmp_path):
-    (tmp_path / "stead").symlink_to(STEAD)
-    asked = ('source <(stead completion bash); COMP_WORDS=(stead snapshot re) COMP_CWORD=2; _stead; '
-             'echo "${COMPREPLY[@]}"')
-    done = subprocess.run(["bash", "--norc", "-c", asked], capture_output=True, text=True, timeout=20,
-                          env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.stdout == "restore\n", done.stderr
 
 
 def test_help_goes_to_standard_output():
