@@ -353,6 +353,29 @@ def test_wait_for_an_unknown_instance_fails(daemon):
     assert stead(daemon, "wait", "nobody").returncode == 3
 
 
+def test_wait_for_a_project_is_for_all_of_its_instances(daemon):
+    daemon.instance("web", project="lab")
+    daemon.instance("other", state="stopped", ready=False)
+    daemon.instance("db", project="lab", ready=False)
+    process = begin(daemon, "wait", "lab")
+    assert {next_line(process), next_line(process)} == {"web: ready: 10.77.0.10\n", "db: running\n"}
+    daemon.emit("instance.ready", "db")
+    assert process.communicate(timeout=10) and process.returncode == 0
+
+
+def test_wait_takes_a_name_for_an_instance_first(daemon):
+    daemon.instance("db", project="web", ready=False)
+    daemon.instance("web")
+    assert stead(daemon, "wait", "web").returncode == 0
+
+
+def test_wait_for_a_line_of_a_project_needs_one_instance(daemon):
+    for name in ("web", "db"):
+        daemon.instance(name, project="lab")
+    done = stead(daemon, "wait", "lab", "--for", "console:x")
+    assert done.returncode == 2 and "takes one instance" in done.stderr
+
+
 def test_wait_gives_up_in_time(daemon):
     daemon.instance("web", ready=False)
     done = stead(daemon, "wait", "web", "--timeout", "100ms")
