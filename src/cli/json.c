@@ -107,22 +107,6 @@ void stead_json_add_text(JsonBuilder *builder, const char *name, const char *val
     json_builder_add_string_value(builder, value);
 }
 
-JsonNode *stead_json_texts(const char *name, ...)
-{
-    JsonObject *object = json_object_new();
-    va_list rest;
-    va_start(rest, name);
-    for (; name != NULL; name = va_arg(rest, const char *)) {
-        const char *text = va_arg(rest, const char *);
-        if (text != NULL)
-            json_object_set_string_member(object, name, text);
-    }
-    va_end(rest);
-    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
-    json_node_take_object(node, object);
-    return node;
-}
-
 void stead_json_add_list(JsonBuilder *builder, const char *name, const char *const *values)
 {
     if (values == NULL || *values == NULL)

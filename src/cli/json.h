@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
+#include "model/texts.h"
+
 /* The member at `path` ("memory.max": members of members), NULL when there is none. `node` may be
  * NULL or anything. Owned by `node`. */
 JsonNode *stead_json_member(JsonNode *node, const char *path);
@@ -26,10 +28,6 @@ char *stead_json_join(JsonNode *node, const char *path);
 void stead_json_print(JsonNode *node);
 /* Likewise in one line, and flushes. */
 void stead_json_print_line(JsonNode *node);
-
-/* An object of (name, text, name, text, ..., NULL); members whose text is NULL are left out. Owned
- * by the caller. */
-JsonNode *stead_json_texts(const char *name, ...) G_GNUC_NULL_TERMINATED;
 
 /* A node of the object that `builder` made. Owned by the caller. */
 JsonNode *stead_json_build(JsonBuilder *builder);

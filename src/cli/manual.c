@@ -9,35 +9,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/roff.h"
 #include "model/spec.h"
-
-/* Appends `text` as one paragraph's worth of roff: dashes as typed, no control lines. */
-static void escape(GString *out, const char *text)
-{
-    gboolean begin = out->len == 0 || out->str[out->len - 1] == '\n';
-    for (const char *p = text; *p != '\0'; p++) {
-        if (begin && (*p == '.' || *p == '\''))
-            g_string_append(out, "\\&");
-        if (*p == '\\')
-            g_string_append(out, "\\e");
-        else if (*p == '-')
-            g_string_append(out, "\\-");
-        else if (*p == '\'')
-            g_string_append(out, "\\(aq");
-        else if (*p == '~')
-            g_string_append(out, "\\(ti");
-        else if (*p == '^')
-            g_string_append(out, "\\(ha");
-        else
-            g_string_append_c(out, *p);
-        begin = *p == '\n';
-    }
-}
 
 static void line(GString *out, const char *request, const char *text)
 {
     g_string_append(out, request);
-    escape(out, text);
+    stead_roff_append(out, text);
     g_string_append_c(out, '\n');
 }
 

@@ -40,22 +40,11 @@ static void test_lists(void)
     g_assert_cmpuint(stead_json_length(NULL), ==, 0);
 }
 
-static void test_objects_of_texts(void)
-{
-    g_autoptr(JsonNode) node = stead_json_texts("a", "1", "none", NULL, "b", "", NULL);
-    g_autoptr(JsonNode) nothing = stead_json_texts("none", NULL, NULL);
-    g_autofree char *some = json_to_string(node, FALSE);
-    g_autofree char *empty = json_to_string(nothing, FALSE);
-    g_assert_cmpstr(some, ==, "{\"a\":\"1\",\"b\":\"\"}");
-    g_assert_cmpstr(empty, ==, "{}");
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/json/members-of-members", test_members_of_members);
     g_test_add_func("/json/what-is-not-there", test_what_is_not_there_is_nothing);
     g_test_add_func("/json/lists", test_lists);
-    g_test_add_func("/json/objects-of-texts", test_objects_of_texts);
     return g_test_run();
 }
