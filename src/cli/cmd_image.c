@@ -40,7 +40,7 @@ static const SteadCollection images = {
 static const SteadColumn catalogue_columns[] = {
     {"NAME", "name", STEAD_CELL_TEXT},
     {"HERE", "local", STEAD_CELL_FLAG},
-    {"ALIAS OF", "alias-of", STEAD_CELL_TEXT},
+    {"ALSO NAMED", "aliases", STEAD_CELL_LIST},
     {"ADDRESS", "address", STEAD_CELL_TEXT},
     {NULL},
 };

@@ -76,6 +76,16 @@ def test_a_list_is_names_alone_or_json(daemon, command):
     assert json.loads(stead(daemon, *command.split(), "--format", "json").stdout) == [item]
 
 
+def test_the_catalogue_tells_aliases(daemon):
+    daemon.answer("GET", "/v1/catalogue", [
+        {"name": "debian:12", "title": "Debian 12", "address": "https://example.org/d", "aliases": ["debian"],
+         "local": True}])
+    assert stead(daemon, "image", "catalogue").stdout == """\
+NAME       HERE  ALSO NAMED  ADDRESS
+debian:12  yes   debian      https://example.org/d
+"""
+
+
 SHOWN = {
     "image show debian:12": ("/v1/images/debian:12", IMAGE, """\
 Name:          debian:12
