@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead image: the local store of images, and the catalogue they come from. */
+/*
+ * stead image: the local store of images, and the catalogue they come from. Files to import are
+ * read by the daemon, so their paths are made absolute here, where the user's folder is known.
+ */
 #include "cli/commands.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead snapshot: points in an instance's life to return to. */
+/*
+ * stead snapshot: points in an instance's life to return to. Whether memory is kept is the daemon's
+ * to decide unless --no-memory is said: it alone knows whether the instance runs at that moment.
+ */
 #include "cli/commands.h"
 
 #include "cli/collection.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead volume and pool: disks that outlive instances, and where they lie. */
+/*
+ * stead volume and pool: disks that outlive instances, and where they lie. Attaching is a matter of
+ * the instance's, whose jobs it has to wait for; so its path begins with the instance.
+ */
 #include "cli/commands.h"
 
 #include "base/error.h"

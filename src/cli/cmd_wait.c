@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead wait: until an instance has come as far as a script needs it. */
+/*
+ * stead wait: until an instance has come as far as a script needs it. A name of a project stands
+ * for the instances that it has when the waiting begins.
+ */
 #include "cli/commands.h"
 
 #include <string.h>

@@ -24,6 +24,7 @@ typedef struct {
 
 typedef void (*SteadEventFunc)(const SteadEvent *event, gpointer data);
 
+/* `store` is borrowed for its life. */
 SteadEvents *stead_events_new(SteadStore *store);
 /* Writes what is not written yet. */
 void stead_events_free(SteadEvents *events);

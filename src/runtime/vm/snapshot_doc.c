@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshot documents. See the header for what there is.
+ * A snapshot is known to three readers by three documents: to us by JSON on its record, to libvirt
+ * by <domainsnapshot>, and to the guest that comes back by its saved definition, in which the disks
+ * have moved since. All of them name files; which of those are the same disk is told by folder and
+ * stem (layers.c), never by position, since disks come and go between snapshots.
  */
 #include "runtime/vm/snapshot_doc.h"
 
