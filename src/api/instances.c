@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /v1/instances. */
+/*
+ * /v1/instances. Handlers do three things: read what was sent, resolve the name in the path, hand
+ * both to the engine. What takes time comes back as a job (202). Questions whose answer somebody
+ * waits for (exec, stats, display) are jobs as well, but the reply is held back until they end, and
+ * they end when the client goes.
+ */
 #include "api/console_socket.h"
 #include "api/handlers.h"
 #include "base/error.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The socket of a connection is watched for its end; see leaving.h. */
+/*
+ * A socket that becomes readable while an answer is due has either ended or brought the next
+ * request. Peeking tells which, and takes nothing away from libsoup, whose socket it is.
+ */
 #include "api/leaving.h"
 
 #include <errno.h>

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading requests and writing replies; see request.h. */
+/*
+ * Reading requests and writing replies.
+ *
+ * A body is measured before it is parsed, since the parser's stack and memory grow with what a
+ * client sends. A reply that waits for a job pauses its message; the job's end, which always comes,
+ * frees what waits, whether the client is still there or not.
+ */
 #include "api/request.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The route table and its matcher: segment by segment, {name} takes one segment. */
+/*
+ * The route table and its matcher. A path is matched as it was sent, and only then is each {name}
+ * decoded, so that an encoded slash can never make two segments of one.
+ */
 #include "api/routes.h"
 
 #include <string.h>

@@ -25,6 +25,7 @@ SteadClient *stead_client_new_for_socket(const char *socket);
 void stead_client_free(SteadClient *client);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadClient, stead_client_free)
 
+/* The path of the daemon's socket; owned by the client. */
 const char *stead_client_socket(const SteadClient *client);
 
 /* A new session whose every connection goes to the socket (any http:// address; "http://stead" is

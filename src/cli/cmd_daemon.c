@@ -64,7 +64,8 @@ static int run_info(SteadCall *call, GError **error)
 {
     if (!stead_call_json(call))
         puts("stead:          " STEAD_VERSION);
-    return stead_table_show(call, "/v1", fields, error);
+    g_autoptr(JsonNode) shown = stead_table_show(call, "/v1", fields, error);
+    return shown ? 0 : 1;
 }
 
 /* --- start and stop --- */
@@ -217,13 +218,11 @@ static int run_stop(SteadCall *call, GError **error)
     return (is_units() ? systemctl("stop", error) : end_program(call, error)) ? 0 : 1;
 }
 
-static const SteadOption format_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 const SteadCommand stead_cmd_info = {
     .name = "info",
     .section = STEAD_SECTION_HOST,
     .summary = "Show the versions, the host and how it runs virtual machines",
-    .options = format_options,
+    .options = stead_format_options,
     .run = run_info,
 };
 
@@ -247,7 +246,7 @@ const SteadCommand stead_cmd_daemon_status = {
     .name = "daemon status",
     .section = STEAD_SECTION_HOST,
     .summary = "Show whether the daemon answers, as 'stead info' does",
-    .options = format_options,
+    .options = stead_format_options,
     .run = run_info,
 };
 

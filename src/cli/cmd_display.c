@@ -43,14 +43,12 @@ static const SteadArgument arguments[] = {
     {NULL},
 };
 
-static const SteadOption options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 const SteadCommand stead_cmd_display = {
     .name = "display",
     .section = STEAD_SECTION_INSIDE,
     .summary = "Show where the screen of an instance is (VNC) and its password",
     .description = "The screen is on the host's loopback only.",
     .arguments = arguments,
-    .options = options,
+    .options = stead_format_options,
     .run = run,
 };

@@ -92,8 +92,6 @@ static int run(SteadCall *call, GError **error)
     return 1;
 }
 
-static const SteadOption options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExit exits[] = {
     {1, "a check failed"},
     {0, NULL},
@@ -104,7 +102,7 @@ const SteadCommand stead_cmd_doctor = {
     .section = STEAD_SECTION_HOST,
     .summary = "Check what the host needs, and say how to mend it",
     .description = "Works without a running daemon, too.",
-    .options = options,
+    .options = stead_format_options,
     .exits = exits,
     .run = run,
 };

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead exec: a command in the guest, through its agent; its exit code becomes stead's. */
+/*
+ * stead exec: a command in the guest, through its agent; its exit code becomes stead's. The agent
+ * hands its output over when it has ended, so the daemon is given as long to answer as the command
+ * may run. Output is passed on byte for byte, as ssh does it: who runs the command chose it.
+ */
 #include "cli/commands.h"
 
 #include <stdio.h>

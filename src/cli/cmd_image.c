@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead image: the local store of images, and the catalogue they come from. */
+/*
+ * stead image: the local store of images, and the catalogue they come from. Files to import are
+ * read by the daemon, so their paths are made absolute here, where the user's folder is known.
+ */
 #include "cli/commands.h"
 
 #include <string.h>
 
+#include "cli/collection.h"
 #include "cli/json.h"
-#include "cli/table.h"
 #include "cli/watch.h"
 
 static const SteadColumn columns[] = {
@@ -28,29 +31,27 @@ static const SteadColumn fields[] = {
     {NULL},
 };
 
+static const SteadCollection images = {
+    .path = "images",
+    .columns = columns,
+    .empty = "No image yet. Fetch one: stead image pull debian:12    What there is: stead image "
+             "catalogue",
+    .fields = fields,
+    .at_once = TRUE,
+};
+
 static const SteadColumn catalogue_columns[] = {
     {"NAME", "name", STEAD_CELL_TEXT},
     {"HERE", "local", STEAD_CELL_FLAG},
-    {"ALIAS OF", "alias-of", STEAD_CELL_TEXT},
+    {"ALSO NAMED", "aliases", STEAD_CELL_LIST},
     {"ADDRESS", "address", STEAD_CELL_TEXT},
     {NULL},
 };
 
-static JsonNode *body_of(const char *first, const char *value, const char *second,
-                         const char *other)
-{
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, first, value);
-    stead_json_add_text(builder, second, other);
-    json_builder_end_object(builder);
-    return stead_json_build(builder);
-}
-
 static int run_pull(SteadCall *call, GError **error)
 {
     const char *name = stead_call_argument(call, 0);
-    g_autoptr(JsonNode) body = body_of("name", name, "", NULL);
+    g_autoptr(JsonNode) body = stead_json_texts("name", name, NULL);
     return stead_watch_request(call, "POST", "/v1/images/pull", body, name, NULL, error);
 }
 
@@ -58,7 +59,7 @@ static int run_build(SteadCall *call, GError **error)
 {
     const char *name = stead_call_argument(call, 0);
     const char *as = stead_call_text(call, "as");
-    g_autoptr(JsonNode) body = body_of("name", name, "as", as ? as : name);
+    g_autoptr(JsonNode) body = stead_json_texts("name", name, "as", as ? as : name, NULL);
     return stead_watch_request(call, "POST", "/v1/images/build", body, name, NULL, error);
 }
 
@@ -72,38 +73,13 @@ static int run_import(SteadCall *call, GError **error)
     base[strcspn(base, ".")] = '\0';
     g_autofree char *invented = g_ascii_strdown(base, -1);
     const char *chosen = name ? name : invented;
-    g_autoptr(JsonNode) body = body_of("path", path, "name", chosen);
+    g_autoptr(JsonNode) body = stead_json_texts("path", path, "name", chosen, NULL);
     return stead_watch_request(call, "POST", "/v1/images/import", body, chosen, NULL, error);
-}
-
-static int run_ls(SteadCall *call, GError **error)
-{
-    return stead_table_list(call, "/v1/images", columns,
-                            "No image yet. Fetch one: stead image pull debian:12    What there "
-                            "is: stead image catalogue",
-                            stead_call_flag(call, "quiet") ? "name" : NULL, error);
 }
 
 static int run_catalogue(SteadCall *call, GError **error)
 {
     return stead_table_list(call, "/v1/catalogue", catalogue_columns, NULL, NULL, error);
-}
-
-static int run_show(SteadCall *call, GError **error)
-{
-    g_autofree char *path = stead_client_path("images", stead_call_argument(call, 0), NULL);
-    return stead_table_show(call, path, fields, error);
-}
-
-static int run_rm(SteadCall *call, GError **error)
-{
-    for (const char *const *name = stead_call_arguments(call, 0); *name != NULL; name++) {
-        g_autofree char *path = stead_client_path("images", *name, NULL);
-        g_autoptr(JsonNode) reply = stead_call_request(call, "DELETE", path, NULL, error);
-        if (reply == NULL)
-            return 1;
-    }
-    return 0;
 }
 
 static const SteadArgument catalogue_argument[] = {
@@ -154,14 +130,6 @@ static const SteadOption import_options[] = {
     {NULL},
 };
 
-static const SteadOption ls_options[] = {
-    {.name = "quiet", .letter = 'q', .doc = "names only, one a line"},
-    STEAD_FORMAT_OPTION,
-    {NULL},
-};
-
-static const SteadOption plain_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExample import_examples[] = {
     {"stead image import appliance.vmdk.gz --name appliance:1", "From another hypervisor:"},
     {NULL},
@@ -188,7 +156,7 @@ const SteadCommand stead_cmd_image_pull = {
     .description = "A broken download is taken up where it ended. The daemon's http_proxy, "
                    "https_proxy and no_proxy are heeded.",
     .arguments = catalogue_argument,
-    .options = plain_options,
+    .options = stead_format_options,
     .exits = pull_exits,
     .run = run_pull,
 };
@@ -218,8 +186,9 @@ const SteadCommand stead_cmd_image_ls = {
     .name = "image ls",
     .section = STEAD_SECTION_STORE,
     .summary = "List the images of the local store",
-    .options = ls_options,
-    .run = run_ls,
+    .options = stead_list_options,
+    .collection = &images,
+    .run = stead_collection_list,
 };
 
 const SteadCommand stead_cmd_image_show = {
@@ -227,8 +196,9 @@ const SteadCommand stead_cmd_image_show = {
     .section = STEAD_SECTION_STORE,
     .summary = "Show all that is known of an image",
     .arguments = image_argument,
-    .options = plain_options,
-    .run = run_show,
+    .options = stead_format_options,
+    .collection = &images,
+    .run = stead_collection_show,
 };
 
 const SteadCommand stead_cmd_image_rm = {
@@ -236,13 +206,14 @@ const SteadCommand stead_cmd_image_rm = {
     .section = STEAD_SECTION_STORE,
     .summary = "Remove images that no instance uses",
     .arguments = image_arguments,
-    .run = run_rm,
+    .collection = &images,
+    .run = stead_collection_remove,
 };
 
 const SteadCommand stead_cmd_image_catalogue = {
     .name = "image catalogue",
     .section = STEAD_SECTION_STORE,
     .summary = "List the images that can be fetched by name",
-    .options = plain_options,
+    .options = stead_format_options,
     .run = run_catalogue,
 };

@@ -2,8 +2,8 @@
 /* stead job: the long operations of the daemon. */
 #include "cli/commands.h"
 
+#include "cli/collection.h"
 #include "cli/json.h"
-#include "cli/table.h"
 
 static char *note_cell(JsonNode *job)
 {
@@ -36,6 +36,8 @@ static const SteadColumn fields[] = {
     {NULL},
 };
 
+static const SteadCollection jobs = {.path = "jobs", .fields = fields, .at_once = TRUE};
+
 static int run_ls(SteadCall *call, GError **error)
 {
     gboolean all = stead_call_flag(call, "all");
@@ -44,19 +46,6 @@ static int run_ls(SteadCall *call, GError **error)
                                 : "Nothing is under way; 'stead job ls --all' shows what "
                                   "was.",
                             NULL, error);
-}
-
-static int run_show(SteadCall *call, GError **error)
-{
-    g_autofree char *path = stead_client_path("jobs", stead_call_argument(call, 0), NULL);
-    return stead_table_show(call, path, fields, error);
-}
-
-static int run_cancel(SteadCall *call, GError **error)
-{
-    g_autofree char *path = stead_client_path("jobs", stead_call_argument(call, 0), NULL);
-    g_autoptr(JsonNode) reply = stead_call_request(call, "DELETE", path, NULL, error);
-    return reply ? 0 : 1;
 }
 
 static const SteadArgument arguments[] = {
@@ -69,8 +58,6 @@ static const SteadOption ls_options[] = {
     STEAD_FORMAT_OPTION,
     {NULL},
 };
-
-static const SteadOption show_options[] = {STEAD_FORMAT_OPTION, {NULL}};
 
 const SteadCommand stead_cmd_job = {
     .name = "job",
@@ -91,8 +78,9 @@ const SteadCommand stead_cmd_job_show = {
     .section = STEAD_SECTION_HOST,
     .summary = "Show a job",
     .arguments = arguments,
-    .options = show_options,
-    .run = run_show,
+    .options = stead_format_options,
+    .collection = &jobs,
+    .run = stead_collection_show,
 };
 
 const SteadCommand stead_cmd_job_cancel = {
@@ -100,5 +88,6 @@ const SteadCommand stead_cmd_job_cancel = {
     .section = STEAD_SECTION_HOST,
     .summary = "Cancel a job; what it had half-done is undone",
     .arguments = arguments,
-    .run = run_cancel,
+    .collection = &jobs,
+    .run = stead_collection_remove,
 };

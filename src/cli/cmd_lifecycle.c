@@ -183,8 +183,6 @@ static const SteadOption resize_options[] = {
     {NULL},
 };
 
-static const SteadOption plain_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExample stop_examples[] = {
     {"stead stop web", "Ask the guest to shut down, and wait until it has:"},
     {"stead stop --force web db", "Cut the power of two:"},
@@ -232,7 +230,7 @@ const SteadCommand stead_cmd_pause = {
     .section = STEAD_SECTION_INSTANCE,
     .summary = "Freeze running instances; their memory is kept",
     .arguments = names,
-    .options = plain_options,
+    .options = stead_format_options,
     .run = run_pause,
 };
 
@@ -241,7 +239,7 @@ const SteadCommand stead_cmd_resume = {
     .section = STEAD_SECTION_INSTANCE,
     .summary = "Let paused instances go on",
     .arguments = names,
-    .options = plain_options,
+    .options = stead_format_options,
     .run = run_resume,
 };
 

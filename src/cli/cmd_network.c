@@ -2,12 +2,8 @@
 /* stead network: networks that instances are in. */
 #include "cli/commands.h"
 
-#include <stdio.h>
-
+#include "cli/collection.h"
 #include "cli/json.h"
-#include "cli/table.h"
-#include "cli/text.h"
-#include "cli/watch.h"
 #include "model/kind.h"
 
 /* Specs leave out what is the default. */
@@ -36,6 +32,7 @@ static const SteadColumn fields[] = {
     {"Project", "project", STEAD_CELL_TEXT},
     {"Instances", "instances", STEAD_CELL_LIST},
     {"Created", "created", STEAD_CELL_TIME},
+    {"Leases unknown", "leases-unknown", STEAD_CELL_TEXT},
     {NULL},
 };
 
@@ -46,60 +43,22 @@ static const SteadColumn lease_columns[] = {
     {NULL},
 };
 
-static const char *const spec_options[] = {"mode", "subnet", "bridge", "domain"};
+static const SteadCollection networks = {
+    .path = "networks",
+    .columns = columns,
+    .empty = "No network yet; 'default' is made when the first instance needs it.",
+    .fields = fields,
+    .part = "leases",
+    .part_columns = lease_columns,
+};
 
 static int run_create(SteadCall *call, GError **error)
 {
-    const char *name = stead_call_argument(call, 0);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "name", name);
-    json_builder_set_member_name(builder, "spec");
-    json_builder_begin_object(builder);
-    for (gsize i = 0; i < G_N_ELEMENTS(spec_options); i++)
-        stead_json_add_text(builder, spec_options[i], stead_call_text(call, spec_options[i]));
-    if (stead_call_has(call, "bridge") && !stead_call_has(call, "mode"))
-        stead_json_add_text(builder, "mode", "bridge");
-    json_builder_end_object(builder);
-    json_builder_end_object(builder);
-    g_autoptr(JsonNode) body = stead_json_build(builder);
-    return stead_watch_request(call, "POST", "/v1/networks", body, name, NULL, error);
-}
-
-static int run_ls(SteadCall *call, GError **error)
-{
-    return stead_table_list(call, "/v1/networks", columns,
-                            "No network yet; 'default' is made when the first instance needs it.",
-                            stead_call_flag(call, "quiet") ? "name" : NULL, error);
-}
-
-static int run_show(SteadCall *call, GError **error)
-{
-    g_autofree char *path = stead_client_path("networks", stead_call_argument(call, 0), NULL);
-    if (stead_call_json(call))
-        return stead_table_show(call, path, fields, error);
-    g_autoptr(JsonNode) item = stead_call_request(call, "GET", path, NULL, error);
-    if (item == NULL)
-        return 1;
-    g_autofree char *text = stead_table_format_fields(fields, item, g_get_real_time(), FALSE);
-    fputs(text, stdout);
-    g_autofree char *unknown = stead_clean(stead_json_text(item, "leases-unknown"));
-    if (*unknown)
-        printf("\nIts leases are not known: %s\n", unknown);
-    JsonNode *leases = stead_json_member(item, "leases");
-    if (stead_json_length(leases) == 0)
-        return 0;
-    g_autofree char *table =
-        stead_table_format(lease_columns, leases, g_get_real_time(), G_MAXUINT, FALSE);
-    printf("\n%s", table);
-    return 0;
-}
-
-static int run_rm(SteadCall *call, GError **error)
-{
-    const char *name = stead_call_argument(call, 0);
-    g_autofree char *path = stead_client_path("networks", name, NULL);
-    return stead_watch_request(call, "DELETE", path, NULL, name, NULL, error);
+    const char *mode = stead_call_text(call, "mode"), *bridge = stead_call_text(call, "bridge");
+    JsonNode *spec = stead_json_texts("mode", bridge && !mode ? "bridge" : mode, "bridge", bridge,
+                                      "subnet", stead_call_text(call, "subnet"), "domain",
+                                      stead_call_text(call, "domain"), NULL);
+    return stead_collection_create(call, spec, error);
 }
 
 static const SteadArgument new_argument[] = {
@@ -136,14 +95,6 @@ static const SteadOption create_options[] = {
     {NULL},
 };
 
-static const SteadOption ls_options[] = {
-    {.name = "quiet", .letter = 'q', .doc = "names only, one a line"},
-    STEAD_FORMAT_OPTION,
-    {NULL},
-};
-
-static const SteadOption plain_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExample create_examples[] = {
     {"stead network create lab --subnet 10.77.0.0/24", "With addresses of your choice:"},
     {"stead network create office --bridge br0", "On the bridge that the office is on:"},
@@ -169,6 +120,7 @@ const SteadCommand stead_cmd_network_create = {
     .options = create_options,
     .examples = create_examples,
     .exits = create_exits,
+    .collection = &networks,
     .run = run_create,
 };
 
@@ -176,8 +128,9 @@ const SteadCommand stead_cmd_network_ls = {
     .name = "network ls",
     .section = STEAD_SECTION_STORE,
     .summary = "List networks",
-    .options = ls_options,
-    .run = run_ls,
+    .options = stead_list_options,
+    .collection = &networks,
+    .run = stead_collection_list,
 };
 
 const SteadCommand stead_cmd_network_show = {
@@ -185,8 +138,9 @@ const SteadCommand stead_cmd_network_show = {
     .section = STEAD_SECTION_STORE,
     .summary = "Show a network and its leases",
     .arguments = network_argument,
-    .options = plain_options,
-    .run = run_show,
+    .options = stead_format_options,
+    .collection = &networks,
+    .run = stead_collection_show,
 };
 
 const SteadCommand stead_cmd_network_rm = {
@@ -194,6 +148,7 @@ const SteadCommand stead_cmd_network_rm = {
     .section = STEAD_SECTION_STORE,
     .summary = "Remove a network that no instance is in",
     .arguments = network_argument,
-    .options = plain_options,
-    .run = run_rm,
+    .options = stead_format_options,
+    .collection = &networks,
+    .run = stead_collection_remove,
 };

@@ -143,13 +143,11 @@ static const SteadArgument arguments[] = {
     {NULL},
 };
 
-static const SteadOption options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 const SteadCommand stead_cmd_show = {
     .name = "show",
     .section = STEAD_SECTION_INSTANCE,
     .summary = "Show all that is known of an instance",
     .arguments = arguments,
-    .options = options,
+    .options = stead_format_options,
     .run = run,
 };

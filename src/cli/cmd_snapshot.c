@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead snapshot: points in an instance's life to return to. */
+/*
+ * stead snapshot: points in an instance's life to return to. Whether memory is kept is the daemon's
+ * to decide unless --no-memory is said: it alone knows whether the instance runs at that moment.
+ */
 #include "cli/commands.h"
 
+#include "cli/collection.h"
 #include "cli/json.h"
-#include "cli/table.h"
 #include "cli/watch.h"
 
 static const SteadColumn columns[] = {
@@ -12,46 +15,27 @@ static const SteadColumn columns[] = {
     {"AGE", "created", STEAD_CELL_AGE}, {NULL},
 };
 
-static char *path_to(SteadCall *call, const char *name, const char *action)
-{
-    return stead_client_path("instances", stead_call_argument(call, 0), "snapshots", name, action,
-                             NULL);
-}
+static const SteadCollection snapshots = {
+    .path = "snapshots",
+    .of_instance = TRUE,
+    .columns = columns,
+    .empty = "No snapshot yet. Take one: stead snapshot create NAME SNAPSHOT",
+};
 
 static int run_create(SteadCall *call, GError **error)
 {
-    g_autofree char *path = path_to(call, NULL, NULL);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "name", stead_call_argument(call, 1));
-    if (stead_call_flag(call, "no-memory")) {
-        json_builder_set_member_name(builder, "memory");
-        json_builder_add_boolean_value(builder, FALSE);
-    }
-    json_builder_end_object(builder);
-    g_autoptr(JsonNode) body = stead_json_build(builder);
-    return stead_watch_request(call, "POST", path, body, stead_call_argument(call, 1), NULL, error);
-}
-
-static int run_ls(SteadCall *call, GError **error)
-{
-    g_autofree char *path = path_to(call, NULL, NULL);
-    return stead_table_list(call, path, columns,
-                            "No snapshot yet. Take one: stead snapshot create NAME SNAPSHOT",
-                            stead_call_flag(call, "quiet") ? "name" : NULL, error);
+    const char *name = stead_call_argument(call, 1);
+    g_autofree char *path = stead_collection_path(call, NULL, NULL);
+    g_autoptr(JsonNode) body = stead_json_texts("name", name, NULL);
+    if (stead_call_flag(call, "no-memory"))
+        json_object_set_boolean_member(json_node_get_object(body), "memory", FALSE);
+    return stead_watch_request(call, "POST", path, body, name, NULL, error);
 }
 
 static int run_restore(SteadCall *call, GError **error)
 {
-    g_autofree char *path = path_to(call, stead_call_argument(call, 1), "restore");
+    g_autofree char *path = stead_collection_path(call, stead_call_argument(call, 1), "restore");
     return stead_watch_request(call, "POST", path, NULL, stead_call_argument(call, 0), NULL, error);
-}
-
-static int run_rm(SteadCall *call, GError **error)
-{
-    g_autofree char *path = path_to(call, stead_call_argument(call, 1), NULL);
-    return stead_watch_request(call, "DELETE", path, NULL, stead_call_argument(call, 1), NULL,
-                               error);
 }
 
 static const SteadArgument instance_only[] = {
@@ -77,14 +61,6 @@ static const SteadOption create_options[] = {
     {NULL},
 };
 
-static const SteadOption ls_options[] = {
-    {.name = "quiet", .letter = 'q', .doc = "names only, one a line"},
-    STEAD_FORMAT_OPTION,
-    {NULL},
-};
-
-static const SteadOption plain_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExample create_examples[] = {
     {"stead snapshot create web before-upgrade", "Before something risky:"},
     {NULL},
@@ -104,6 +80,7 @@ const SteadCommand stead_cmd_snapshot_create = {
     .arguments = with_new,
     .options = create_options,
     .examples = create_examples,
+    .collection = &snapshots,
     .run = run_create,
 };
 
@@ -112,8 +89,9 @@ const SteadCommand stead_cmd_snapshot_ls = {
     .section = STEAD_SECTION_STORE,
     .summary = "List the snapshots of an instance",
     .arguments = instance_only,
-    .options = ls_options,
-    .run = run_ls,
+    .options = stead_list_options,
+    .collection = &snapshots,
+    .run = stead_collection_list,
 };
 
 const SteadCommand stead_cmd_snapshot_restore = {
@@ -124,7 +102,8 @@ const SteadCommand stead_cmd_snapshot_restore = {
                    "the instance is stopped, with its disks as they were. What happened since is "
                    "lost, unless a later snapshot holds it.",
     .arguments = with_snapshot,
-    .options = plain_options,
+    .options = stead_format_options,
+    .collection = &snapshots,
     .run = run_restore,
 };
 
@@ -133,6 +112,7 @@ const SteadCommand stead_cmd_snapshot_rm = {
     .section = STEAD_SECTION_STORE,
     .summary = "Remove a snapshot; others stay usable",
     .arguments = with_snapshot,
-    .options = plain_options,
-    .run = run_rm,
+    .options = stead_format_options,
+    .collection = &snapshots,
+    .run = stead_collection_remove,
 };

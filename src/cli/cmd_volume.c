@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead volume and pool: disks that outlive instances, and where they lie. */
+/*
+ * stead volume and pool: disks that outlive instances, and where they lie. Attaching is a matter of
+ * the instance's, whose jobs it has to wait for; so its path begins with the instance.
+ */
 #include "cli/commands.h"
 
 #include "base/error.h"
+#include "cli/collection.h"
 #include "cli/json.h"
-#include "cli/table.h"
 #include "cli/watch.h"
 
 /* Specs leave out what is the default. */
@@ -42,11 +45,17 @@ static const SteadColumn pool_columns[] = {
     {"PATH", "path", STEAD_CELL_TEXT},           {NULL},
 };
 
-static int run_pool_ls(SteadCall *call, GError **error)
-{
-    return stead_table_list(call, "/v1/pools", pool_columns, NULL,
-                            stead_call_flag(call, "quiet") ? "name" : NULL, error);
-}
+static const SteadCollection volumes = {
+    .path = "volumes",
+    .columns = volume_columns,
+    .empty = "No volume yet. Make one: stead volume create data --size 10G",
+    .fields = volume_fields,
+};
+
+static const SteadCollection pools = {.path = "pools", .columns = pool_columns};
+
+/* An instance's own view of them: what is attached to it. */
+static const SteadCollection attached = {.path = "volumes", .of_instance = TRUE};
 
 static gboolean need_size(SteadCall *call, GError **error)
 {
@@ -59,75 +68,31 @@ static gboolean need_size(SteadCall *call, GError **error)
 
 static int run_create(SteadCall *call, GError **error)
 {
-    const char *name = stead_call_argument(call, 0);
     if (!need_size(call, error))
         return 2;
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "name", name);
-    json_builder_set_member_name(builder, "spec");
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "size", stead_call_text(call, "size"));
-    stead_json_add_text(builder, "pool", stead_call_text(call, "pool"));
-    json_builder_end_object(builder);
-    json_builder_end_object(builder);
-    g_autoptr(JsonNode) body = stead_json_build(builder);
-    return stead_watch_request(call, "POST", "/v1/volumes", body, name, NULL, error);
-}
-
-static int run_ls(SteadCall *call, GError **error)
-{
-    return stead_table_list(call, "/v1/volumes", volume_columns,
-                            "No volume yet. Make one: stead volume create data --size 10G",
-                            stead_call_flag(call, "quiet") ? "name" : NULL, error);
-}
-
-static int run_show(SteadCall *call, GError **error)
-{
-    g_autofree char *path = stead_client_path("volumes", stead_call_argument(call, 0), NULL);
-    return stead_table_show(call, path, volume_fields, error);
+    JsonNode *spec = stead_json_texts("size", stead_call_text(call, "size"), "pool",
+                                      stead_call_text(call, "pool"), NULL);
+    return stead_collection_create(call, spec, error);
 }
 
 static int run_attach(SteadCall *call, GError **error)
 {
-    const char *instance = stead_call_argument(call, 0), *volume = stead_call_argument(call, 1);
-    g_autofree char *path = stead_client_path("instances", instance, "volumes", NULL);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "volume", volume);
-    json_builder_set_member_name(builder, "read-only");
-    json_builder_add_boolean_value(builder, stead_call_flag(call, "read-only"));
-    json_builder_end_object(builder);
-    g_autoptr(JsonNode) body = stead_json_build(builder);
+    const char *volume = stead_call_argument(call, 1);
+    g_autofree char *path = stead_collection_path(call, NULL, NULL);
+    g_autoptr(JsonNode) body = stead_json_texts("volume", volume, NULL);
+    json_object_set_boolean_member(json_node_get_object(body), "read-only",
+                                   stead_call_flag(call, "read-only"));
     return stead_watch_request(call, "POST", path, body, volume, NULL, error);
-}
-
-static int run_detach(SteadCall *call, GError **error)
-{
-    const char *instance = stead_call_argument(call, 0), *volume = stead_call_argument(call, 1);
-    g_autofree char *path = stead_client_path("instances", instance, "volumes", volume, NULL);
-    return stead_watch_request(call, "DELETE", path, NULL, volume, NULL, error);
 }
 
 static int run_resize(SteadCall *call, GError **error)
 {
     const char *name = stead_call_argument(call, 0);
-    g_autofree char *path = stead_client_path("volumes", name, "resize", NULL);
     if (!need_size(call, error))
         return 2;
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    stead_json_add_text(builder, "size", stead_call_text(call, "size"));
-    json_builder_end_object(builder);
-    g_autoptr(JsonNode) body = stead_json_build(builder);
+    g_autofree char *path = stead_collection_path(call, name, "resize");
+    g_autoptr(JsonNode) body = stead_json_texts("size", stead_call_text(call, "size"), NULL);
     return stead_watch_request(call, "POST", path, body, name, NULL, error);
-}
-
-static int run_rm(SteadCall *call, GError **error)
-{
-    const char *name = stead_call_argument(call, 0);
-    g_autofree char *path = stead_client_path("volumes", name, NULL);
-    return stead_watch_request(call, "DELETE", path, NULL, name, NULL, error);
 }
 
 static const SteadArgument new_argument[] = {
@@ -177,14 +142,6 @@ static const SteadOption attach_options[] = {
     {NULL},
 };
 
-static const SteadOption ls_options[] = {
-    {.name = "quiet", .letter = 'q', .doc = "names only, one a line"},
-    STEAD_FORMAT_OPTION,
-    {NULL},
-};
-
-static const SteadOption plain_options[] = {STEAD_FORMAT_OPTION, {NULL}};
-
 static const SteadExample create_examples[] = {
     {"stead volume create data --size 10G && stead volume attach web data",
      "A disk for data, in a running instance:"},
@@ -201,8 +158,9 @@ const SteadCommand stead_cmd_pool_ls = {
     .name = "pool ls",
     .section = STEAD_SECTION_STORE,
     .summary = "List the storage pools that disks can lie in",
-    .options = ls_options,
-    .run = run_pool_ls,
+    .options = stead_list_options,
+    .collection = &pools,
+    .run = stead_collection_list,
 };
 
 const SteadCommand stead_cmd_volume = {
@@ -218,6 +176,7 @@ const SteadCommand stead_cmd_volume_create = {
     .arguments = new_argument,
     .options = create_options,
     .examples = create_examples,
+    .collection = &volumes,
     .run = run_create,
 };
 
@@ -225,8 +184,9 @@ const SteadCommand stead_cmd_volume_ls = {
     .name = "volume ls",
     .section = STEAD_SECTION_STORE,
     .summary = "List volumes",
-    .options = ls_options,
-    .run = run_ls,
+    .options = stead_list_options,
+    .collection = &volumes,
+    .run = stead_collection_list,
 };
 
 const SteadCommand stead_cmd_volume_show = {
@@ -234,8 +194,9 @@ const SteadCommand stead_cmd_volume_show = {
     .section = STEAD_SECTION_STORE,
     .summary = "Show all that is known of a volume",
     .arguments = volume_argument,
-    .options = plain_options,
-    .run = run_show,
+    .options = stead_format_options,
+    .collection = &volumes,
+    .run = stead_collection_show,
 };
 
 const SteadCommand stead_cmd_volume_attach = {
@@ -244,6 +205,7 @@ const SteadCommand stead_cmd_volume_attach = {
     .summary = "Give a volume to an instance, running or not",
     .arguments = both_arguments,
     .options = attach_options,
+    .collection = &attached,
     .run = run_attach,
 };
 
@@ -253,8 +215,9 @@ const SteadCommand stead_cmd_volume_detach = {
     .summary = "Take a volume from an instance",
     .description = "Unmount it in the guest first.",
     .arguments = both_arguments,
-    .options = plain_options,
-    .run = run_detach,
+    .options = stead_format_options,
+    .collection = &attached,
+    .run = stead_collection_remove,
 };
 
 const SteadCommand stead_cmd_volume_resize = {
@@ -263,6 +226,7 @@ const SteadCommand stead_cmd_volume_resize = {
     .summary = "Grow a volume",
     .arguments = volume_argument,
     .options = resize_options,
+    .collection = &volumes,
     .run = run_resize,
 };
 
@@ -271,6 +235,7 @@ const SteadCommand stead_cmd_volume_rm = {
     .section = STEAD_SECTION_STORE,
     .summary = "Remove a volume and its data",
     .arguments = volume_argument,
-    .options = plain_options,
-    .run = run_rm,
+    .options = stead_format_options,
+    .collection = &volumes,
+    .run = stead_collection_remove,
 };

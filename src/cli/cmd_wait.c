@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stead wait: until an instance has come as far as a script needs it. */
+/*
+ * stead wait: until an instance has come as far as a script needs it. A name of a project stands
+ * for the instances that it has when the waiting begins.
+ */
 #include "cli/commands.h"
 
 #include <string.h>
 
 #include "base/error.h"
 #include "base/near.h"
+#include "cli/json.h"
 #include "cli/watch.h"
 
 #define CONSOLE_PREFIX "console:"
@@ -40,7 +44,44 @@ static gboolean find_condition(const char *name, SteadUntil *until, GError **err
     return FALSE;
 }
 
-static gboolean set_condition(SteadCall *call, SteadWatch *watch, SteadUntil *until, GError **error)
+/* The instances of the project of that name; an instance of the name comes first, and so does a
+ * name that nobody has, so that it is told. Owned by the caller, the names by the list. */
+static GPtrArray *instances_of(JsonNode *list, const char *name)
+{
+    GPtrArray *found = g_ptr_array_new();
+    for (guint i = 0; i < stead_json_length(list); i++) {
+        JsonNode *node = stead_json_element(list, i);
+        const char *instance = stead_json_text(node, "name");
+        if (g_strcmp0(instance, name) == 0) {
+            g_ptr_array_set_size(found, 0);
+            break;
+        }
+        if (instance != NULL && g_strcmp0(stead_json_text(node, "project"), name) == 0)
+            g_ptr_array_add(found, (gpointer)(gsize)instance);
+    }
+    if (found->len == 0)
+        g_ptr_array_add(found, (gpointer)(gsize)name);
+    return found;
+}
+
+/* Returns how many instances are waited for; 0 with an error. */
+static guint add_instances(SteadCall *call, SteadWatch *watch, GError **error)
+{
+    g_autoptr(JsonNode) list = stead_call_request(call, "GET", "/v1/instances", NULL, error);
+    guint n = 0;
+    if (list == NULL)
+        return 0;
+    for (const char *const *name = stead_call_arguments(call, 0); *name != NULL; name++) {
+        g_autoptr(GPtrArray) instances = instances_of(list, *name);
+        n += instances->len;
+        for (guint i = 0; i < instances->len; i++)
+            stead_watch_add(watch, g_ptr_array_index(instances, i));
+    }
+    return n;
+}
+
+static gboolean set_condition(SteadCall *call, SteadWatch *watch, guint n_instances,
+                              SteadUntil *until, GError **error)
 {
     const char *name = stead_call_text(call, "for");
     *until = STEAD_UNTIL_READY;
@@ -48,7 +89,7 @@ static gboolean set_condition(SteadCall *call, SteadWatch *watch, SteadUntil *un
         return TRUE;
     if (!g_str_has_prefix(name, CONSOLE_PREFIX))
         return find_condition(name, until, error);
-    if (stead_call_n_arguments(call) > 1) {
+    if (n_instances > 1) {
         stead_set_error(error, STEAD_ERROR_INVALID, "Wait for one after the other.",
                         "--for console:REGEX takes one instance");
         return FALSE;
@@ -61,10 +102,9 @@ static int run(SteadCall *call, GError **error)
 {
     SteadUntil until;
     g_autoptr(SteadWatch) watch = stead_watch_new(call, stead_call_json(call), error);
-    if (watch == NULL || !set_condition(call, watch, &until, error))
+    guint n_instances = watch ? add_instances(call, watch, error) : 0;
+    if (n_instances == 0 || !set_condition(call, watch, n_instances, &until, error))
         return 1;
-    for (const char *const *name = stead_call_arguments(call, 0); *name != NULL; name++)
-        stead_watch_add(watch, *name);
     stead_watch_require(watch);
     return stead_watch_run(watch, until, stead_call_number(call, "timeout", DEFAULT_TIMEOUT_MS),
                            error);
@@ -72,7 +112,7 @@ static int run(SteadCall *call, GError **error)
 
 static const SteadArgument arguments[] = {
     {.name = "NAME",
-     .doc = "the instance, by its name",
+     .doc = "an instance by its name, or a project: all of its instances",
      .many = TRUE,
      .complete = STEAD_COMPLETE_INSTANCE},
     {NULL},
@@ -96,6 +136,7 @@ static const SteadOption options[] = {
 
 static const SteadExample examples[] = {
     {"stead wait web", "Until its readiness rule holds:"},
+    {"stead wait lab", "Until each instance of a spec is ready:"},
     {"stead wait web --for ip && ssh debian@web", "Until it has an address:"},
     {"stead wait web --for 'console:login: $' --timeout 5m", "Until its console asks for a name:"},
     {NULL},

@@ -82,6 +82,7 @@ typedef enum {
 } SteadSection;
 
 typedef struct _SteadCall SteadCall;
+typedef struct SteadCollection SteadCollection; /* cli/collection.h */
 
 /*
  * Does the work. Returns the exit code. When *error is set, the entry point prints it and exits
@@ -92,13 +93,14 @@ typedef int (*SteadCommandFunc)(SteadCall *call, GError **error);
 typedef struct {
     const char *name; /* all its words: "snapshot create" */
     SteadSection section;
-    const char *summary;            /* one line, begins with a capital, no full stop */
-    const char *description;        /* paragraphs, separated by an empty line; NULL */
-    const SteadArgument *arguments; /* NULL: none */
-    const SteadOption *options;     /* NULL: none but --help */
-    const SteadExample *examples;   /* NULL */
-    const SteadExit *exits;         /* NULL: the general ones */
-    SteadCommandFunc run;           /* NULL: a group, whose commands have it as first word */
+    const char *summary;               /* one line, begins with a capital, no full stop */
+    const char *description;           /* paragraphs, separated by an empty line; NULL */
+    const SteadArgument *arguments;    /* NULL: none */
+    const SteadOption *options;        /* NULL: none but --help */
+    const SteadExample *examples;      /* NULL */
+    const SteadExit *exits;            /* NULL: the general ones */
+    const SteadCollection *collection; /* what it lists, shows or removes; NULL: `run` knows */
+    SteadCommandFunc run;              /* NULL: a group, whose commands have it as first word */
     gboolean passes_rest; /* all from the second argument on is passed on, dashes and all */
 } SteadCommand;
 
@@ -113,12 +115,15 @@ const SteadCommand *stead_command_find(const char *name);
 /* Whether `command` is a member of `group` ("snapshot create" of "snapshot"). */
 gboolean stead_command_is_in(const SteadCommand *command, const SteadCommand *group);
 
-/* The options that every command that shows things has. */
+/* The option that every command that shows things has. */
 #define STEAD_FORMAT_OPTION                                                                        \
     {                                                                                              \
         .name = "format", .type = STEAD_OPTION_CHOICE, .choices = "table|json",                    \
         .doc = "what to print", .fallback = "table"                                                \
     }
+/* Whole tables of options: it alone; and with --quiet, for lists of things with names. */
+extern const SteadOption stead_format_options[];
+extern const SteadOption stead_list_options[];
 
 /* --- a call: the parsed command line of the command that runs --- */
 

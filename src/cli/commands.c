@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of all commands, in the order of the help. */
+/* The list of all commands, in the order of the help, and what several of their tables share. */
 #include "cli/commands.h"
 
 #include <string.h>
@@ -23,6 +23,14 @@ const char *const stead_section_titles[] = {
     [STEAD_SECTION_HIDDEN] = NULL,
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(stead_section_titles) == STEAD_N_SECTIONS);
+
+const SteadOption stead_format_options[] = {STEAD_FORMAT_OPTION, {NULL}};
+
+const SteadOption stead_list_options[] = {
+    {.name = "quiet", .letter = 'q', .doc = "names only, one a line"},
+    STEAD_FORMAT_OPTION,
+    {NULL},
+};
 
 const SteadCommand *const stead_commands[] = {
     &stead_cmd_up,

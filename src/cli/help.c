@@ -28,6 +28,42 @@ char *stead_help_option(const SteadOption *option)
     return g_string_free(text, FALSE);
 }
 
+char *stead_help_option_text(const SteadOption *option)
+{
+    return option->fallback ? g_strdup_printf("%s (default: %s)", option->doc, option->fallback)
+                            : g_strdup(option->doc);
+}
+
+char *stead_help_argument(const SteadArgument *argument)
+{
+    return g_strconcat(argument->name, argument->many ? "..." : "", NULL);
+}
+
+/* What a script needs to know of a class of errors. */
+static const char *const exit_docs[] = {
+    [STEAD_ERROR_INTERNAL] = "stead itself failed, or nothing below says why",
+    [STEAD_ERROR_INVALID] = "the command line or the spec is wrong",
+    [STEAD_ERROR_NOT_FOUND] = "there is no such instance, image, network, ...",
+    [STEAD_ERROR_CONFLICT] = "the name, address, port or subnet is taken",
+    [STEAD_ERROR_STATE] = "it is not possible in the present state",
+    [STEAD_ERROR_BUSY] = "something else uses it, or works on it",
+    [STEAD_ERROR_EXHAUSTED] = "no space, memory, address or slot is left",
+    [STEAD_ERROR_VERIFICATION] = "a checksum or signature does not match",
+    [STEAD_ERROR_DENIED] = "you, or the daemon, may not do it",
+    [STEAD_ERROR_UNAVAILABLE] = "the daemon, libvirt or a server does not answer",
+    [STEAD_ERROR_MISSING] = "a program or file that the host should have is not there",
+    [STEAD_ERROR_UNSUPPORTED] = "this host, kind or pool cannot do it",
+    [STEAD_ERROR_GUEST] = "the guest, or the agent in it, failed or does not answer",
+    [STEAD_ERROR_TIMEOUT] = "it did not happen in the time allowed",
+    [STEAD_ERROR_CANCELLED] = "a user cancelled it",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(exit_docs) == STEAD_N_ERRORS);
+
+char *stead_help_exit(SteadErrorCode code)
+{
+    return g_strdup_printf("%s: %s", stead_error_code_name(code), exit_docs[code]);
+}
+
 char *stead_help_usage(const SteadCommand *command)
 {
     GString *text = g_string_new("stead");
@@ -42,10 +78,9 @@ char *stead_help_usage(const SteadCommand *command)
         g_string_append(text, " [OPTIONS]");
     const SteadArgument *argument = command->arguments;
     for (guint n = 0; argument != NULL && argument->name != NULL; argument++, n++) {
-        const char *dots = argument->many ? "..." : "";
+        g_autofree char *name = stead_help_argument(argument);
         const char *dashes = command->passes_rest && n == 1 ? "-- " : "";
-        g_string_append_printf(text, argument->optional ? " [%s%s%s]" : " %s%s%s", dashes,
-                               argument->name, dots);
+        g_string_append_printf(text, argument->optional ? " [%s%s]" : " %s%s", dashes, name);
     }
     return g_string_free(text, FALSE);
 }
@@ -107,7 +142,7 @@ static void put_arguments(GString *out, const SteadCommand *command)
         return;
     Rows rows = rows_new();
     for (const SteadArgument *a = command->arguments; a->name != NULL; a++)
-        rows_add(&rows, g_strconcat(a->name, a->many ? "..." : "", NULL), g_strdup(a->doc));
+        rows_add(&rows, stead_help_argument(a), g_strdup(a->doc));
     g_string_append(out, "\nArguments:\n");
     put_rows(out, &rows);
 }
@@ -117,10 +152,7 @@ static void add_option(Rows *rows, const SteadOption *option)
     g_autofree char *left = stead_help_option(option);
     /* Options without a letter stand below the others' long names. */
     char *aligned = option->letter != '\0' ? g_strdup(left) : g_strconcat("    ", left, NULL);
-    char *right = option->fallback
-                      ? g_strdup_printf("%s (default: %s)", option->doc, option->fallback)
-                      : g_strdup(option->doc);
-    rows_add(rows, aligned, right);
+    rows_add(rows, aligned, stead_help_option_text(option));
 }
 
 static void put_options(GString *out, const SteadCommand *command)
@@ -224,7 +256,7 @@ static char *exits_text(void)
     rows_add(&rows, g_strdup("0"), g_strdup("done"));
     for (int code = 0; code < STEAD_N_ERRORS; code++)
         rows_add(&rows, g_strdup_printf("%d", stead_error_exit_code((SteadErrorCode)code)),
-                 g_strdup(stead_error_code_name((SteadErrorCode)code)));
+                 stead_help_exit((SteadErrorCode)code));
     rows_add(&rows, g_strdup("130"), g_strdup("ended with Ctrl-C; what was begun goes on"));
     put_rows(out, &rows);
     return g_string_free(out, FALSE);

@@ -2,6 +2,7 @@
 /* Help, manual pages and README's table, as texts made from the table of commands. Pure. */
 #pragma once
 
+#include "base/error.h"
 #include "cli/command.h"
 
 /* Help is laid out for this width. */
@@ -13,8 +14,18 @@ char *stead_help_text(const SteadCommand *command);
 /* "stead snapshot create [OPTIONS] NAME SNAPSHOT". Owned by the caller. */
 char *stead_help_usage(const SteadCommand *command);
 
+/* "NAME", "NAME..." where it takes all that follow. Owned by the caller. */
+char *stead_help_argument(const SteadArgument *argument);
+
 /* "-f, --follow", "--size SIZE", "--format table|json". Owned by the caller. */
 char *stead_help_option(const SteadOption *option);
+
+/* The option's text with its default, if it has one. Owned by the caller. */
+char *stead_help_option_text(const SteadOption *option);
+
+/* "not-found: there is no such instance, ...": what the exit code of an error means. Owned by the
+ * caller. */
+char *stead_help_exit(SteadErrorCode code);
 
 /* stead(1) and stead.yaml(5) as man(7) source. Owned by the caller. */
 char *stead_help_manual(void);

@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
+#include "model/texts.h"
+
 /* The member at `path` ("memory.max": members of members), NULL when there is none. `node` may be
  * NULL or anything. Owned by `node`. */
 JsonNode *stead_json_member(JsonNode *node, const char *path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Manual pages as man(7) source, and README's table. Each text passes escape(), since a dot at the
+ * Manual pages as man(7) source, and README's table. Every text of the tables stands in the page as
+ * it does in --help. Each passes escape(), since a dot at the
  * begin of a line, a backslash or a dash means something to roff.
  */
 #include "cli/help.h"
@@ -8,35 +9,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "model/roff.h"
 #include "model/spec.h"
-
-/* Appends `text` as one paragraph's worth of roff: dashes as typed, no control lines. */
-static void escape(GString *out, const char *text)
-{
-    gboolean begin = out->len == 0 || out->str[out->len - 1] == '\n';
-    for (const char *p = text; *p != '\0'; p++) {
-        if (begin && (*p == '.' || *p == '\''))
-            g_string_append(out, "\\&");
-        if (*p == '\\')
-            g_string_append(out, "\\e");
-        else if (*p == '-')
-            g_string_append(out, "\\-");
-        else if (*p == '\'')
-            g_string_append(out, "\\(aq");
-        else if (*p == '~')
-            g_string_append(out, "\\(ti");
-        else if (*p == '^')
-            g_string_append(out, "\\(ha");
-        else
-            g_string_append_c(out, *p);
-        begin = *p == '\n';
-    }
-}
 
 static void line(GString *out, const char *request, const char *text)
 {
     g_string_append(out, request);
-    escape(out, text);
+    stead_roff_append(out, text);
     g_string_append_c(out, '\n');
 }
 
@@ -61,10 +40,7 @@ static void put_options(GString *out, const SteadCommand *command)
 {
     for (const SteadOption *o = command->options; o != NULL && o->name != NULL; o++) {
         g_autofree char *tag = stead_help_option(o);
-        g_autofree char *text = o->fallback
-                                    ? g_strdup_printf("%s (default: %s).", o->doc, o->fallback)
-                                    : g_strconcat(o->doc, ".", NULL);
-        text[0] = g_ascii_toupper(text[0]);
+        g_autofree char *text = stead_help_option_text(o);
         item(out, tag, text);
     }
 }
@@ -72,9 +48,8 @@ static void put_options(GString *out, const SteadCommand *command)
 static void put_arguments(GString *out, const SteadCommand *command)
 {
     for (const SteadArgument *a = command->arguments; a != NULL && a->name != NULL; a++) {
-        g_autofree char *text = g_strconcat(a->doc, ".", NULL);
-        text[0] = g_ascii_toupper(text[0]);
-        item(out, a->name, text);
+        g_autofree char *tag = stead_help_argument(a);
+        item(out, tag, a->doc);
     }
 }
 
@@ -118,13 +93,13 @@ static void put_command(GString *out, const SteadCommand *command)
 static void put_all_exits(GString *out)
 {
     g_string_append(out, ".SH EXIT STATUS\n");
-    item(out, "0", "Done.");
+    item(out, "0", "done");
     for (int code = 0; code < STEAD_N_ERRORS; code++) {
         g_autofree char *tag = g_strdup_printf("%d", stead_error_exit_code((SteadErrorCode)code));
-        g_autofree char *text = g_strconcat(stead_error_code_name((SteadErrorCode)code), ".", NULL);
+        g_autofree char *text = stead_help_exit((SteadErrorCode)code);
         item(out, tag, text);
     }
-    item(out, "130", "Ended with Ctrl-C; what was begun goes on.");
+    item(out, "130", "ended with Ctrl-C; what was begun goes on");
 }
 
 static void put_environment(GString *out)
@@ -153,15 +128,15 @@ char *stead_help_manual(void)
                "stead turns a Linux host into a virtual edge node: it makes, runs, watches and "
                "removes virtual machines, from a spec or from the command line, with or "
                "without hardware virtualization. This command talks to the daemon over its "
-               "socket.\n\nOptions may stand anywhere before --. Each command has --help. "
+               "socket.\n\nOptions may stand anywhere before --. Each command has --help, and "
+               "stead itself --version. "
                "Where a command waits, Ctrl-C ends the waiting, and what was begun goes on. "
                "Lists have --format json, which prints what the API answers.");
     for (int section = 0; section < STEAD_SECTION_HIDDEN; section++) {
         g_autofree char *title = g_ascii_strup(stead_section_titles[section], -1);
         line(out, ".SH ", title);
         for (gsize i = 0; i < stead_n_commands; i++)
-            if (stead_commands[i]->section == (SteadSection)section &&
-                stead_commands[i]->run != NULL)
+            if (stead_commands[i]->section == (SteadSection)section)
                 put_command(out, stead_commands[i]);
     }
     put_all_exits(out);

@@ -27,6 +27,7 @@ typedef enum {
     STEAD_N_COLOURS
 } SteadColour;
 
+/* What begins and ends a colour. Static; "" for NONE too. */
 const char *stead_colour_on(SteadColour colour, gboolean wanted);
 const char *stead_colour_off(SteadColour colour, gboolean wanted);
 /* What a state, check status or job state looks like. */

@@ -15,6 +15,7 @@ typedef struct _SteadSse SteadSse;
 /* Called for each whole event that has data. `id` is the last one seen, 0 before the first. */
 typedef void (*SteadSseFunc)(guint64 id, const char *event, const char *data, gpointer user_data);
 
+/* `func` is called from within stead_sse_feed(). Owned by the caller. */
 SteadSse *stead_sse_new(SteadSseFunc func, gpointer user_data);
 void stead_sse_free(SteadSse *sse);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadSse, stead_sse_free)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One function an event type, in a table. Members that are absent change nothing. */
+/*
+ * One function an event type, in a table. Members that are absent change nothing.
+ *
+ * A line shows a stage from one of two sources: the guest's boot, or the job that works on it. The
+ * job's ends with the job; else "downloading" would stand beside a machine that has long booted.
+ */
 #include "cli/story.h"
 
 #include <string.h>

@@ -20,6 +20,7 @@ typedef enum {
     STEAD_N_UNTILS
 } SteadUntil;
 
+/* FALSE for any state while none is known. */
 gboolean stead_story_is(const SteadViewItem *item, SteadState state);
 
 /* An event of that type about the item. FALSE when it says nothing about a line. */
@@ -36,6 +37,7 @@ void stead_story_job(SteadViewItem *item, JsonNode *job);
 gboolean stead_story_job_has_ended(JsonNode *job);
 GError *stead_story_job_error(JsonNode *job);
 
+/* Whether what is waited for is true of the item now. */
 gboolean stead_story_holds(const SteadViewItem *item, SteadUntil until);
 
 /* Whether waiting any longer is hopeless: it has failed, was removed, or has stopped where it

@@ -191,7 +191,7 @@ char *stead_table_format_fields(const SteadColumn *fields, JsonNode *item, gint6
     return g_string_free(out, FALSE);
 }
 
-/* --- the two commands that everything else is made of --- */
+/* --- whole commands --- */
 
 static void print_members(JsonNode *items, const char *member)
 {
@@ -226,17 +226,18 @@ int stead_table_list(SteadCall *call, const char *path, const SteadColumn *colum
     return 0;
 }
 
-int stead_table_show(SteadCall *call, const char *path, const SteadColumn *fields, GError **error)
+JsonNode *stead_table_show(SteadCall *call, const char *path, const SteadColumn *fields,
+                           GError **error)
 {
-    g_autoptr(JsonNode) item = stead_call_request(call, "GET", path, NULL, error);
+    JsonNode *item = stead_call_request(call, "GET", path, NULL, error);
     if (item == NULL)
-        return 1;
+        return NULL;
     if (stead_call_json(call)) {
         stead_json_print(item);
-        return 0;
+        return item;
     }
     g_autofree char *text =
         stead_table_format_fields(fields, item, g_get_real_time(), stead_screen_has_colour());
     fputs(text, stdout);
-    return 0;
+    return item;
 }

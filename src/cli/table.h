@@ -49,5 +49,6 @@ char *stead_table_format_fields(const SteadColumn *fields, JsonNode *item, gint6
 int stead_table_list(SteadCall *call, const char *path, const SteadColumn *columns,
                      const char *empty, const char *quiet, GError **error);
 
-/* A show command: GET `path`, then as --format says. */
-int stead_table_show(SteadCall *call, const char *path, const SteadColumn *fields, GError **error);
+/* A show command: GET `path`, then as --format says. What was shown; owned by the caller. */
+JsonNode *stead_table_show(SteadCall *call, const char *path, const SteadColumn *fields,
+                           GError **error);

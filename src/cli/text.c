@@ -38,8 +38,34 @@ static int next_state(int state, guchar byte)
     }
 }
 
+/* Private and intermediate bytes make a CSI sequence something else than SGR. */
+static void take_parameter(SteadCleaner *cleaner, guchar byte)
+{
+    gboolean fits = cleaner->n_parameters < sizeof cleaner->parameters;
+    if (fits && byte >= '0' && byte <= ';')
+        cleaner->parameters[cleaner->n_parameters++] = (char)byte;
+    else
+        cleaner->n_parameters = sizeof cleaner->parameters;
+}
+
+static void put_colour(SteadCleaner *cleaner, GString *out)
+{
+    if (!cleaner->colours || cleaner->n_parameters == sizeof cleaner->parameters)
+        return;
+    g_string_append_printf(out, "\033[%.*sm", (int)cleaner->n_parameters, cleaner->parameters);
+    guint n = cleaner->n_parameters;
+    cleaner->coloured = n > 1 || (n == 1 && cleaner->parameters[0] != '0');
+}
+
+void stead_cleaner_finish(SteadCleaner *cleaner, GString *out)
+{
+    if (cleaner->coloured)
+        g_string_append(out, "\033[0m");
+    cleaner->coloured = FALSE;
+}
+
 /* Within a sequence: takes the byte in, and tells whether it was part of it. */
-static gboolean step(SteadCleaner *cleaner, guchar byte)
+static gboolean step(SteadCleaner *cleaner, guchar byte, GString *out)
 {
     int state = cleaner->state % 8, length = cleaner->state / 8 + 1;
     if (byte == '\n' || length > MAX_SEQUENCE) {
@@ -47,17 +73,25 @@ static gboolean step(SteadCleaner *cleaner, guchar byte)
         return FALSE;
     }
     int next = byte == 0x1b && state != STRING ? ESCAPE : next_state(state, byte);
+    if (state == ESCAPE)
+        cleaner->n_parameters = 0;
+    else if (state == CSI && next == CSI)
+        take_parameter(cleaner, byte);
+    else if (state == CSI && byte == 'm')
+        put_colour(cleaner, out);
     cleaner->state = next == PLAIN ? PLAIN : length * 8 + next;
     return TRUE;
 }
 
-static void put_character(gunichar character, GString *out)
+static void put_character(SteadCleaner *cleaner, gunichar character, GString *out)
 {
     gboolean control = (character < 0x20 && character != '\n' && character != '\t') ||
                        (character >= 0x7f && character < 0xa0);
     /* Marks that reorder text would let a guest disguise it. */
     gboolean reorders = (character >= 0x202a && character <= 0x202e) ||
                         (character >= 0x2066 && character <= 0x2069);
+    if (character == '\n')
+        stead_cleaner_finish(cleaner, out);
     if (!control && !reorders)
         g_string_append_unichar(out, character);
 }
@@ -72,7 +106,7 @@ static void put_byte(SteadCleaner *cleaner, char byte, GString *out)
     guint held = cleaner->n_partial;
     cleaner->n_partial = 0;
     if (character != (gunichar)-1 && character != (gunichar)-2) {
-        put_character(character, out);
+        put_character(cleaner, character, out);
         return;
     }
     g_string_append_unichar(out, 0xfffd);
@@ -85,7 +119,7 @@ void stead_cleaner_feed(SteadCleaner *cleaner, const char *bytes, gsize length, 
 {
     for (gsize i = 0; i < length; i++) {
         guchar byte = (guchar)bytes[i];
-        if (cleaner->state != PLAIN && step(cleaner, byte))
+        if (cleaner->state != PLAIN && step(cleaner, byte, out))
             continue;
         if (byte == 0x1b && cleaner->n_partial == 0)
             cleaner->state = ESCAPE;

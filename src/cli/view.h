@@ -28,6 +28,7 @@ typedef struct {
     gint64 begun;     /* monotonic, microseconds */
 } SteadView;
 
+/* Empty; times are shown since `now`, of the monotonic clock. Owned by the caller. */
 SteadView *stead_view_new(gint64 now);
 void stead_view_free(SteadView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadView, stead_view_free)

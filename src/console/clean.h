@@ -26,6 +26,7 @@ typedef struct {
     char held[STEAD_CLEAN_ESCAPE_MAX];
 } SteadClean;
 
+/* Forgets what was fed so far. */
 void stead_clean_init(SteadClean *clean, SteadCleanMode mode);
 
 /*

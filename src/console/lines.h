@@ -21,7 +21,10 @@ typedef struct {
     GString *line;
 } SteadLines;
 
+/* init before the first use; clear frees what a line under way holds, and may be repeated. */
 void stead_lines_init(SteadLines *lines);
 void stead_lines_clear(SteadLines *lines);
+/* Looks at the next n bytes, which may be cut anywhere, and calls func for each line that ends in
+ * them, then for what stands on the last line, if anything does. */
 void stead_lines_feed(SteadLines *lines, const void *bytes, gsize n, SteadConsoleLineFunc func,
                       gpointer data);

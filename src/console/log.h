@@ -40,6 +40,7 @@ guint64 stead_log_end(const SteadLog *log);
 /* When the newest file was last written, microseconds since the epoch; 0: there is none. */
 gint64 stead_log_modified(const SteadLog *log);
 
+/* What to store, for stead_log_new() of the next daemon; as of the last refresh. */
 void stead_log_get_mark(const SteadLog *log, SteadLogMark *mark);
 
 /*

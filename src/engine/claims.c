@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Claims of a spec against the records; see claims.h. */
+/*
+ * Two ports are the same when number and protocol are and their addresses meet: one without an
+ * address is on all of them. MACs and addresses count within one network. An instance that is being
+ * removed has given up its claims.
+ */
 #include "engine/claims.h"
 
 #include "base/error.h"

@@ -205,22 +205,6 @@ guint64 stead_events_last(const SteadEvents *events)
     return events->last;
 }
 
-JsonNode *stead_event_data(const char *name, ...)
-{
-    JsonObject *object = json_object_new();
-    va_list args;
-    va_start(args, name);
-    for (; name != NULL; name = va_arg(args, const char *)) {
-        const char *value = va_arg(args, const char *);
-        if (value != NULL)
-            json_object_set_string_member(object, name, value);
-    }
-    va_end(args);
-    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
-    json_node_take_object(node, object);
-    return node;
-}
-
 JsonNode *stead_error_to_json(const GError *error)
 {
     const char *said = stead_error_hint(error);

@@ -10,6 +10,7 @@
 
 #include <json-glib/json-glib.h>
 
+#include "model/texts.h"
 #include "store/store.h"
 
 typedef struct _SteadEvents SteadEvents;
@@ -23,6 +24,7 @@ typedef struct {
 
 typedef void (*SteadEventFunc)(const SteadEvent *event, gpointer data);
 
+/* `store` is borrowed for its life. */
 SteadEvents *stead_events_new(SteadStore *store);
 /* Writes what is not written yet. */
 void stead_events_free(SteadEvents *events);
@@ -43,8 +45,8 @@ void stead_events_unsubscribe(SteadEvents *events, guint id);
 /* The number of the latest event; 0 when there was none. */
 guint64 stead_events_last(const SteadEvents *events);
 
-/* A small object of name and string pairs, ended by NULL; a NULL value is left out. */
-JsonNode *stead_event_data(const char *name, ...) G_GNUC_NULL_TERMINATED;
+/* The data of an event: name and text pairs. */
+#define stead_event_data stead_json_texts
 
 /* The API's error object: {"code", "message", "hint"}. Owned by the caller. */
 JsonNode *stead_error_to_json(const GError *error);

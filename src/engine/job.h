@@ -56,6 +56,7 @@ typedef struct {
     GDestroyNotify free_data; /* called on the main loop after the job has finished */
 } SteadJobOptions;
 
+/* `events` is borrowed for its life. */
 SteadJobs *stead_jobs_new(SteadEvents *events);
 /* Cancels all jobs and iterates the main loop until they have ended, at most `timeout_ms`; FALSE
  * when some have not. */
@@ -65,6 +66,7 @@ void stead_jobs_free(SteadJobs *jobs);
 /* Never starts the body before it has returned. The job is borrowed; ref it to keep it. Fails with
  * EXHAUSTED; free_data was called then. */
 SteadJob *stead_jobs_submit(SteadJobs *jobs, const SteadJobOptions *options, GError **error);
+/* Unfinished or remembered, borrowed. NOT_FOUND, also for those of an earlier daemon. */
 SteadJob *stead_jobs_find(SteadJobs *jobs, const char *id, GError **error);
 /* The latest unfinished job with this lock, or this type and subject; NULL when there is none. */
 SteadJob *stead_jobs_find_active(SteadJobs *jobs, const char *type, const char *subject);
@@ -79,6 +81,7 @@ SteadJob *stead_job_ref(SteadJob *job);
 void stead_job_unref(SteadJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadJob, stead_job_unref)
 
+/* 8 hexadecimal digits by chance: an id of an earlier daemon's job is not met again. */
 const char *stead_job_id(const SteadJob *job);
 SteadJobState stead_job_state(const SteadJob *job);
 gboolean stead_job_is_quiet(const SteadJob *job);

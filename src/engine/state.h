@@ -258,6 +258,7 @@ static inline void stead_set_string(char **field, const char *value)
     g_free(old);
 }
 
+/* With copies of both texts, which may be NULL. Whoever submits it gives it away. */
 SteadOp *stead_op_new(SteadEngine *engine, const char *id, const char *name);
 /* Submits a job that holds the lock of an instance; takes `op` over. */
 SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *instance,

@@ -14,7 +14,7 @@ static char *install_command(const SteadRequirement *requirement)
     if (package == NULL && requirement->program)
         package = stead_program_package(requirement->program);
     if (package == NULL)
-        return NULL;
+        package = requirement->program;
     g_autofree char *command = g_strdup_printf("apt install %s", package);
     return stead_check_command(command);
 }
@@ -31,7 +31,7 @@ void stead_check_program(const SteadRequirement *requirement, const SteadCheckCo
 {
     g_autofree char *path = stead_check_find_program(context, requirement->program);
     if (path)
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s", path);
+        stead_check_well(result, "%s", path);
     else
         answer_missing(requirement, result);
 }
@@ -70,7 +70,7 @@ void stead_check_qemu(const SteadRequirement *requirement, const SteadCheckConte
         stead_check_answer(result, requirement->lacking, mend, "%u.%u (%s), older than %d.%d",
                            major, minor, path, STEAD_QEMU_MAJOR_MIN, STEAD_QEMU_MINOR_MIN);
     else
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%u.%u (%s)", major, minor, path);
+        stead_check_well(result, "%u.%u (%s)", major, minor, path);
 }
 
 /* Code and variables, as Debian, Ubuntu, Fedora and Arch place them; the first found is named. */
@@ -92,7 +92,7 @@ void stead_check_firmware(const SteadRequirement *requirement, const SteadCheckC
         g_autofree char *variables = stead_check_path(context, firmware[i].variables);
         if (g_file_test(code, G_FILE_TEST_IS_REGULAR) &&
             g_file_test(variables, G_FILE_TEST_IS_REGULAR)) {
-            stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s", firmware[i].code);
+            stead_check_well(result, "%s", firmware[i].code);
             return;
         }
     }
@@ -113,8 +113,7 @@ void stead_check_nat(const SteadRequirement *requirement, const SteadCheckContex
     g_autofree char *mend = stead_check_command("modprobe nft_chain_nat");
     g_autoptr(GError) error = NULL;
     if (stead_check_run_program(context, argv, &output, &error))
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s",
-                           strstr(output, "nf_tables") ? "nftables" : "iptables");
+        stead_check_well(result, "%s", strstr(output, "nf_tables") ? "nftables" : "iptables");
     else
         stead_check_answer(result, requirement->lacking, mend, "%s", error->message);
 }

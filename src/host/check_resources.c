@@ -55,27 +55,25 @@ void stead_check_state_folder(const SteadRequirement *requirement, const SteadCh
         stead_check_answer(result, STEAD_CHECK_WARN, mend,
                            "%s lies in memory: nothing outlives a reboot", state);
     else
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s", state);
+        stead_check_well(result, "%s", state);
 }
 
 void stead_check_disk_space(const SteadRequirement *requirement, const SteadCheckContext *context,
                             SteadCheckResult *result)
 {
     g_autofree char *folder = nearest_folder(context->paths->state);
+    static const char *const mend =
+        "Free some (stead image ls; stead image rm NAME), or set STEAD_ROOT to a folder on a "
+        "larger disk.";
     struct statvfs info;
     if (statvfs(folder, &info) < 0) {
-        stead_check_answer(result, requirement->lacking, NULL, "%s: %s", folder, g_strerror(errno));
+        stead_check_answer(result, requirement->lacking, mend, "%s: %s", folder, g_strerror(errno));
         return;
     }
     guint64 free_bytes = (guint64)info.f_bavail * info.f_frsize;
     SteadCheckStatus status = stead_check_level(free_bytes, DISK_LEAST, DISK_GOOD);
     g_autofree char *size = stead_format_size(free_bytes);
-    stead_check_answer(result, status,
-                       status == STEAD_CHECK_OK
-                           ? NULL
-                           : "Free some (stead image ls; stead image rm NAME), or set STEAD_ROOT "
-                             "to a folder on a larger disk.",
-                       "%s at %s", size, context->paths->state);
+    stead_check_answer(result, status, mend, "%s at %s", size, context->paths->state);
 }
 
 guint64 stead_check_parse_available(const char *meminfo)
@@ -91,28 +89,28 @@ void stead_check_memory(const SteadRequirement *requirement, const SteadCheckCon
     g_autofree char *meminfo = stead_check_read(context, "/proc/meminfo");
     guint64 available = meminfo ? stead_check_parse_available(meminfo) : 0;
     if (available == 0) {
-        stead_check_answer(result, STEAD_CHECK_WARN, NULL, "the kernel does not tell");
+        stead_check_answer(result, STEAD_CHECK_WARN, "Mount /proc where the daemon runs.",
+                           "the kernel does not tell");
         return;
     }
     SteadCheckStatus status = stead_check_level(available, MEMORY_LEAST, MEMORY_GOOD);
     g_autofree char *size = stead_format_size(available);
     stead_check_answer(result, status,
-                       status == STEAD_CHECK_OK
-                           ? NULL
-                           : "Stop what you do not need, or give instances less with `memory`.",
-                       "%s", size);
+                       "Stop what you do not need, or give instances less with `memory`.", "%s",
+                       size);
 }
 
 void stead_check_descriptors(const SteadRequirement *requirement, const SteadCheckContext *context,
                              SteadCheckResult *result)
 {
+    static const char *const mend =
+        "Raise LimitNOFILE of the service, or `ulimit -Hn` of the session.";
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        stead_check_answer(result, requirement->lacking, NULL, "%s", g_strerror(errno));
+        stead_check_answer(result, requirement->lacking, mend, "%s", g_strerror(errno));
     else if (limit.rlim_max < DESCRIPTORS_GOOD)
-        stead_check_answer(result, requirement->lacking,
-                           "Raise LimitNOFILE of the service, or `ulimit -Hn` of the session.",
-                           "at most %lu", (gulong)limit.rlim_max);
+        stead_check_answer(result, requirement->lacking, mend, "at most %lu",
+                           (gulong)limit.rlim_max);
     else
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "up to %lu", (gulong)limit.rlim_max);
+        stead_check_well(result, "up to %lu", (gulong)limit.rlim_max);
 }

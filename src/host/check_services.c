@@ -48,11 +48,10 @@ void stead_check_privilege(const SteadRequirement *requirement, const SteadCheck
 {
     g_autofree char *status = stead_check_read(context, "/proc/self/status");
     if (status && has_capability(status, CAP_NET_ADMIN) && has_capability(status, CAP_SYS_ADMIN))
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s",
-                           geteuid() == 0 ? "root" : "the capabilities of an administrator");
+        stead_check_well(result, "%s",
+                         geteuid() == 0 ? "root" : "the capabilities of an administrator");
     else if (try_socket(context->paths->socket) == 0)
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "a daemon answers at %s",
-                           context->paths->socket);
+        stead_check_well(result, "a daemon answers at %s", context->paths->socket);
     else if (geteuid() == 0)
         stead_check_answer(result, requirement->lacking,
                            "Run it in a container or session that has CAP_NET_ADMIN and "
@@ -92,8 +91,7 @@ void stead_check_group(const SteadRequirement *requirement, const SteadCheckCont
     }
     g_autofree char *user = person();
     if (user == NULL || is_member(user, group)) {
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "%s",
-                           user ? user : "there; root needs no membership");
+        stead_check_well(result, "%s", user ? user : "there; root needs no membership");
         return;
     }
     g_autofree char *quoted = g_shell_quote(user);
@@ -138,7 +136,7 @@ static void check_daemon(const SteadRequirement *requirement, const SteadCheckCo
     int why;
     const char *socket = answering(context, sockets, &why);
     if (socket) {
-        stead_check_answer(result, STEAD_CHECK_OK, NULL, "answers at %s", socket);
+        stead_check_well(result, "answers at %s", socket);
         return;
     }
     g_autofree char *program = stead_check_find_program(context, requirement->program);

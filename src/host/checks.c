@@ -50,18 +50,32 @@ static char *one_line(const char *text)
     return clean;
 }
 
+static void G_GNUC_PRINTF(4, 0) answer(SteadCheckResult *result, SteadCheckStatus status,
+                                       const char *mend, const char *format, va_list args)
+{
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    result->status = status;
+    g_free(result->found);
+    result->found = one_line(text);
+    g_free(result->mend);
+    result->mend = status == STEAD_CHECK_OK ? NULL : g_strdup(mend);
+}
+
+void stead_check_well(SteadCheckResult *result, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    answer(result, STEAD_CHECK_OK, NULL, format, args);
+    va_end(args);
+}
+
 void stead_check_answer(SteadCheckResult *result, SteadCheckStatus status, const char *mend,
                         const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
+    answer(result, status, mend, format, args);
     va_end(args);
-    result->status = status;
-    g_free(result->found);
-    result->found = one_line(text);
-    g_free(result->mend);
-    result->mend = g_strdup(mend);
 }
 
 char *stead_check_command(const char *command)
@@ -235,9 +249,7 @@ static void append_result(GString *text, const SteadCheckResult *result)
                            result->title, result->found);
     if (result->status == STEAD_CHECK_OK)
         return;
-    g_string_append_printf(text, "      why:  %s\n", result->why);
-    if (result->mend)
-        g_string_append_printf(text, "      mend: %s\n", result->mend);
+    g_string_append_printf(text, "      why:  %s\n      mend: %s\n", result->why, result->mend);
 }
 
 char *stead_checks_to_text(const GPtrArray *results)

@@ -24,7 +24,7 @@ typedef struct {
     SteadCheckStatus status;
     char *found;     /* what is there: path, version, amount; one line, never NULL */
     const char *why; /* what it is needed for; static */
-    char *mend;      /* the command, or what else to do; NULL when all is well */
+    char *mend;      /* the command, or what else to do; NULL just when the status is OK */
 } SteadCheckResult;
 
 /* What to look at. All but `paths` may be zero; everything is borrowed for the call. */

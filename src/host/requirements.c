@@ -12,6 +12,9 @@ const SteadRequirement stead_requirements[] = {
      .why = "its members use stead without being root"},
     {"kvm", "KVM", STEAD_CHECK_WARN, stead_check_kvm,
      .why = "without it guests are emulated: they work, about ten times slower"},
+    {"kvm-access", "KVM for QEMU", STEAD_CHECK_WARN, stead_check_kvm_access,
+     .why = "libvirt runs QEMU as a user of its own; while that user may not open KVM and root "
+            "may, libvirt examines QEMU anew for each definition, for tens of seconds"},
     {"qemu", "QEMU", STEAD_CHECK_FAIL, stead_check_qemu, .program = "qemu-system-x86_64",
      .why = "it runs the virtual machines"},
     {"qemu-img", "QEMU disk tool", STEAD_CHECK_FAIL, stead_check_program, .program = "qemu-img",

@@ -31,9 +31,12 @@ struct SteadRequirement {
 extern const SteadRequirement stead_requirements[];
 extern const gsize stead_n_requirements;
 
-/* The answer of a check; `mend` may be NULL. `found` becomes one clean line of limited length. */
+/* The two answers of a check; what was found becomes one clean line of limited length. A user who
+ * is told that something is not well is also told what to do: `mend` is never NULL, and counts
+ * unless `status` is OK. */
+void stead_check_well(SteadCheckResult *result, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void stead_check_answer(SteadCheckResult *result, SteadCheckStatus status, const char *mend,
-                        const char *format, ...) G_GNUC_PRINTF(4, 5);
+                        const char *format, ...) G_GNUC_PRINTF(4, 5) __attribute__((nonnull(3)));
 
 /* `command` as this user has to type it: with sudo, unless he is root. Owned by the caller. */
 char *stead_check_command(const char *command);
@@ -82,9 +85,13 @@ void stead_check_libvirtd(const SteadRequirement *requirement, const SteadCheckC
 void stead_check_virtlogd(const SteadRequirement *requirement, const SteadCheckContext *context,
                           SteadCheckResult *result);
 
-/* check_kernel.c */
+/* check_kvm.c */
 void stead_check_kvm(const SteadRequirement *requirement, const SteadCheckContext *context,
                      SteadCheckResult *result);
+void stead_check_kvm_access(const SteadRequirement *requirement, const SteadCheckContext *context,
+                            SteadCheckResult *result);
+
+/* check_kernel.c */
 void stead_check_tun(const SteadRequirement *requirement, const SteadCheckContext *context,
                      SteadCheckResult *result);
 void stead_check_forwarding(const SteadRequirement *requirement, const SteadCheckContext *context,

@@ -62,3 +62,12 @@ GStrv stead_xml_strings(xmlDocPtr doc, const char *xpath)
     g_ptr_array_add(found, NULL);
     return (GStrv)g_ptr_array_free(found, FALSE);
 }
+
+void stead_xml_add(GString *xml, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_markup_vprintf_escaped(format, args);
+    va_end(args);
+    g_string_append(xml, text);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading libvirt's XML: a parsed document and questions to it in XPath. Never fetches anything
- * from outside the text, and expands no entities.
+ * libvirt's XML. Reading it: a parsed document and questions to it in XPath; never fetches anything
+ * from outside the text, and expands no entities. Writing it: as text, with what is put in escaped.
  */
 #pragma once
 
@@ -20,6 +20,10 @@ char *stead_xml_string(xmlDocPtr doc, const char *xpath);
 
 /* The string values of all nodes that match, in document order; never NULL. */
 GStrv stead_xml_strings(xmlDocPtr doc, const char *xpath);
+
+/* Appends markup in which the arguments, not the format, are escaped: a name cannot become an
+ * element. */
+void stead_xml_add(GString *xml, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static inline void stead_xml_doc_free(xmlDocPtr doc)
 {

@@ -27,6 +27,7 @@ typedef struct {
     char *security; /* likewise */
 } SteadBuildMirror;
 
+/* Frees what it holds, and makes it empty. */
 void stead_build_mirror_clear(SteadBuildMirror *mirror);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SteadBuildMirror, stead_build_mirror_clear)
 
@@ -108,6 +109,7 @@ extern const SteadBuildFile stead_build_files_after[];
 /* The text of a file for a build; owned by the caller. */
 char *stead_build_expand(const SteadBuild *build, const char *text);
 
+/* Writes them below the tree, in place of what is there; folders above are made. */
 gboolean stead_build_write_files(const SteadBuild *build, const SteadBuildFile *files,
                                  GError **error);
 
@@ -128,6 +130,8 @@ typedef struct {
 /* Takes one line; returns the part done (0..1), which never goes back. */
 double stead_build_meter_line(SteadBuildMeter *meter, const char *line);
 
+/* Runs mmdebstrap into build->root, with what the cache has; what is wrong with it is the tail of
+ * its own words. Takes minutes; ends soon when it is cancelled. */
 gboolean stead_build_rootfs(SteadBuild *build, GError **error);
 
 /* --- build_cache.c: packages and lists that outlive a build --- */
@@ -146,5 +150,8 @@ gboolean stead_build_link_or_copy(const char *from, const char *to, GError **err
 
 /* --- build_disk.c, continued --- */
 
+/* The first makes build->disk: partitions, and the root file system in its place, filled from the
+ * tree without mounting it. The second adds what starts it, by UEFI and by BIOS, and converts it to
+ * the qcow2 that was asked for, which never exists in part. */
 gboolean stead_build_file_system(SteadBuild *build, GError **error);
 gboolean stead_build_disk(SteadBuild *build, GError **error);

@@ -26,6 +26,7 @@ gboolean stead_digest_parse(const char *text, SteadDigest *digest, GError **erro
 /* "sha512:HEX"; owned by the caller. */
 char *stead_digest_format(const SteadDigest *digest);
 
+/* The same hash of the same content; FALSE for different hashes, of which nothing can be said. */
 gboolean stead_digest_equal(const SteadDigest *a, const SteadDigest *b);
 
 /* Whether the text is the hex form of a SHA-256, in lower case: the name of a stored image. */

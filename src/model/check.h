@@ -22,6 +22,7 @@ gboolean stead_mac_is_valid(const char *mac);
 
 /* IPv4 in dotted quad; host byte order. */
 gboolean stead_ipv4_parse(const char *text, guint32 *address);
+/* Owned by the caller. */
 char *stead_ipv4_format(guint32 address);
 
 /* IPv4 CIDR with no host bits set, prefix 8 to 30: "10.77.0.0/24". */
@@ -30,8 +31,12 @@ typedef struct {
     guint prefix;
 } SteadSubnet;
 
+/* INVALID for what is no subnet, and for an address within one: the subnet that was meant is named.
+ * *subnet is set on success only. */
 gboolean stead_subnet_parse(const char *text, SteadSubnet *subnet, GError **error);
+/* Owned by the caller. */
 char *stead_subnet_format(const SteadSubnet *subnet);
+/* The network's and the broadcast address count as part of a subnet. */
 gboolean stead_subnet_contains(const SteadSubnet *subnet, guint32 address);
 gboolean stead_subnets_overlap(const SteadSubnet *a, const SteadSubnet *b);
 

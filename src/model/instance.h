@@ -3,6 +3,12 @@
  * Records: what stead remembers of the things it made. Pure data with a JSON form that the store
  * keeps and the API shows. A record is changed by the main loop alone; a job's thread works on a
  * copy.
+ *
+ * Each record has the same four functions. ..._free() takes NULL. ..._copy() is deep, but for what
+ * is marked as shared; ..._to_json() has all but what has its default; both are owned by the
+ * caller.
+ * ..._from_json() reads what the store kept: unknown members are passed over, so that an older
+ * daemon reads a newer one's records; INVALID, with all that is wrong, when a record is damaged.
  */
 #pragma once
 

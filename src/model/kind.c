@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables behind kind.h, and the state machine as one matrix. */
+/*
+ * The tables behind kind.h, and the state machine as one matrix: what it does not allow cannot be
+ * written into a record, so no code that changes a state needs to know more than where it goes.
+ */
 #include "model/kind.h"
 
 #include <string.h>

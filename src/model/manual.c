@@ -4,31 +4,13 @@
  * and a tagged paragraph for each field.
  */
 #include "model/field.h"
+#include "model/roff.h"
 #include "model/spec-fields.h"
-
-/* Appends text so that roff takes no part of it for a request, an escape or a dash. */
-static void append_escaped(GString *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if ((*p == '.' || *p == '\'') && (out->len == 0 || out->str[out->len - 1] == '\n'))
-            g_string_append(out, "\\&");
-        if (*p == '\\')
-            g_string_append(out, "\\e");
-        else if (*p == '-')
-            g_string_append(out, "\\-");
-        else if (*p == '\'')
-            g_string_append(out, "\\(aq");
-        else if (*p == '~' || *p == '^')
-            g_string_append_printf(out, "\\(%s", *p == '~' ? "ti" : "ha");
-        else
-            g_string_append_c(out, *p);
-    }
-}
 
 static void append_line(GString *out, const char *before, const char *text, const char *after)
 {
     g_string_append(out, before);
-    append_escaped(out, text);
+    stead_roff_append(out, text);
     g_string_append(out, after);
 }
 

@@ -108,6 +108,16 @@ static void add(SteadProblems *problems, guint line, guint column, const char *p
     g_array_append_val(problems->list, problem);
 }
 
+/* Likewise, from what a caller was given. */
+static void G_GNUC_PRINTF(5, 0)
+    add_formatted(SteadProblems *problems, guint line, guint column, const SteadPath *path,
+                  const char *format, va_list args)
+{
+    g_autoptr(GString) place = g_string_new(NULL);
+    append_path(place, path);
+    add(problems, line, column, place->str, g_strdup_vprintf(format, args));
+}
+
 void stead_problem_at(SteadProblems *problems, const SteadNode *node, const SteadPath *path,
                       const char *format, ...)
 {
@@ -115,9 +125,7 @@ void stead_problem_at(SteadProblems *problems, const SteadNode *node, const Stea
         return;
     va_list args;
     va_start(args, format);
-    g_autoptr(GString) place = g_string_new(NULL);
-    append_path(place, holder(path));
-    add(problems, node->line, node->column, place->str, g_strdup_vprintf(format, args));
+    add_formatted(problems, node->line, node->column, holder(path), format, args);
     va_end(args);
 }
 
@@ -128,9 +136,7 @@ void stead_problem_at_key(SteadProblems *problems, const SteadNode *node, const 
         return;
     va_list args;
     va_start(args, format);
-    g_autoptr(GString) place = g_string_new(NULL);
-    append_path(place, path);
-    add(problems, node->key_line, node->key_column, place->str, g_strdup_vprintf(format, args));
+    add_formatted(problems, node->key_line, node->key_column, path, format, args);
     va_end(args);
 }
 

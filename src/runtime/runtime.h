@@ -45,6 +45,7 @@ typedef struct {
     GPtrArray *nics;  /* SteadMachineNic */
 } SteadMachine;
 
+/* Empty, but with its arrays; freeing frees all that it holds, `spec` too. */
 SteadMachine *stead_machine_new(void);
 void stead_machine_free(SteadMachine *machine);
 void stead_machine_disk_free(SteadMachineDisk *disk);
@@ -112,6 +113,8 @@ typedef struct {
                      GError **error);
     /* Ends it at once. Success when it is stopped already. */
     gboolean (*kill)(gpointer self, const char *id, GError **error);
+    /* Freezes the guest's CPUs, and lets them go on. Success when it is so already; NOT_FOUND when
+     * the host does not know it. */
     gboolean (*pause)(gpointer self, const char *id, GError **error);
     gboolean (*resume)(gpointer self, const char *id, GError **error);
     /* Removes every trace of it from the host, running or not (its folders are the engine's to
@@ -135,6 +138,9 @@ typedef struct {
     /* The files that hold its disks now, in the order of machine->disks: snapshots change them. */
     GStrv (*disks)(gpointer self, const char *id, GError **error);
 
+    /* Runs a program in the guest, without a shell, and waits for its end; `input` (may be NULL) is
+     * its standard input. GUEST when the agent does not answer, NOT_FOUND when the guest has no
+     * such program, TIMEOUT after `timeout_ms`. The result is owned by the caller. */
     SteadExecResult *(*exec)(gpointer self, const char *id, const char *const argv[],
                              const char *input, guint64 timeout_ms, GCancellable *cancellable,
                              GError **error);
@@ -142,10 +148,13 @@ typedef struct {
     gboolean (*agent_ping)(gpointer self, const char *id, GError **error);
     /* Addresses as the host's leases and the agent know them: IPv4, without loopback. */
     GStrv (*addresses)(gpointer self, const char *id, GError **error);
+    /* Fills *stats; what the host cannot tell is 0. */
     gboolean (*stats)(gpointer self, const char *id, SteadStats *stats, GError **error);
     /* {"listen": "127.0.0.1", "port": 5900, "password": "..."}: for the one who asks, never stored.
      */
     JsonNode *(*display)(gpointer self, const char *id, GError **error);
+    /* Gives a running guest a disk, and takes it away again: the latter waits until the guest has
+     * let go of it. */
     gboolean (*attach_disk)(gpointer self, const char *id, const SteadMachineDisk *disk,
                             GError **error);
     gboolean (*detach_disk)(gpointer self, const char *id, const char *path, GError **error);
@@ -160,6 +169,13 @@ typedef struct {
     /* (main) */
     void (*free)(gpointer self);
 } SteadDriver;
+
+/*
+ * The operations, named and behaving as the slots above. On failure each adds what was being done,
+ * and to what, in front of the driver's message. UNSUPPORTED where the driver lacks the slot or the
+ * feature. What is returned is owned by the caller. All block, and may be called from any thread,
+ * but watch and free, which are for the main loop.
+ */
 
 /* Takes `self` over; `driver` is static. */
 SteadRuntime *stead_runtime_new(const SteadDriver *driver, gpointer self);

@@ -214,17 +214,31 @@ def test_exec_sends_its_input(daemon):
     assert body["input"] == "häh\n" and body["command"] == ["cat", "-n"]
 
 
-def test_logs_are_copied_byte_for_byte_where_no_terminal_is(daemon):
-    daemon.answer("GET", "/v1/instances/web/logs", b"\x1b[1mbold\x1b[0m\n")
-    assert stead(daemon, "logs", "web", "--tail", "5", text=False).stdout == b"\x1b[1mbold\x1b[0m\n"
+STEERING = b"\x1b[1mbold\x1b[0m\x1b[2J\n\x1b]0;owned\x07"
+
+
+def test_logs_are_plain_text_where_no_terminal_is(daemon):
+    daemon.answer("GET", "/v1/instances/web/logs", STEERING)
+    assert stead(daemon, "logs", "web", "--tail", "5", text=False).stdout == b"bold\n"
     assert daemon.requests[-1][2] == "tail=5"
 
 
-def test_logs_to_a_terminal_are_harmless(daemon):
-    daemon.answer("GET", "/v1/instances/web/logs", b"\x1b[1mbold\x1b[0m\n\x1b]0;owned\x07")
-    terminal = Terminal(daemon, "logs", "web")
+def test_raw_logs_are_copied_byte_for_byte_where_no_terminal_is(daemon):
+    daemon.answer("GET", "/v1/instances/web/logs", STEERING)
+    assert stead(daemon, "logs", "--raw", "web", text=False).stdout == STEERING
+    assert daemon.requests[-1][2] == "raw=1"
+
+
+@pytest.mark.parametrize("options, no_colour, expected", [
+    ([], "", "\x1b[1mbold\x1b[0m\r\n"),
+    ([], "1", "bold\r\n"),
+    (["--raw"], "1", "\x1b[1mbold\x1b[0m\r\n"),
+])
+def test_logs_to_a_terminal_are_harmless(daemon, options, no_colour, expected):
+    daemon.answer("GET", "/v1/instances/web/logs", STEERING)
+    terminal = Terminal(daemon, "logs", *options, "web", NO_COLOR=no_colour)
     terminal.finish()
-    assert terminal.text == "bold\r\n"
+    assert terminal.text == expected
 
 
 @pytest.mark.parametrize("status, code", [("ok", 0), ("warn", 0), ("fail", 1)])
@@ -337,6 +351,29 @@ def test_wait_for_a_stopped_instance_fails_at_once(daemon):
 
 def test_wait_for_an_unknown_instance_fails(daemon):
     assert stead(daemon, "wait", "nobody").returncode == 3
+
+
+def test_wait_for_a_project_is_for_all_of_its_instances(daemon):
+    daemon.instance("web", project="lab")
+    daemon.instance("other", state="stopped", ready=False)
+    daemon.instance("db", project="lab", ready=False)
+    process = begin(daemon, "wait", "lab")
+    assert {next_line(process), next_line(process)} == {"web: ready: 10.77.0.10\n", "db: running\n"}
+    daemon.emit("instance.ready", "db")
+    assert process.communicate(timeout=10) and process.returncode == 0
+
+
+def test_wait_takes_a_name_for_an_instance_first(daemon):
+    daemon.instance("db", project="web", ready=False)
+    daemon.instance("web")
+    assert stead(daemon, "wait", "web").returncode == 0
+
+
+def test_wait_for_a_line_of_a_project_needs_one_instance(daemon):
+    for name in ("web", "db"):
+        daemon.instance(name, project="lab")
+    done = stead(daemon, "wait", "lab", "--for", "console:x")
+    assert done.returncode == 2 and "takes one instance" in done.stderr
 
 
 def test_wait_gives_up_in_time(daemon):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made from the table of commands and read by other programs: manual pages, completion."""
+"""What is made from the table of commands: help, manual pages, README's table."""
 import os
 import pathlib
 import re
@@ -21,43 +21,71 @@ def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None, reason=program + " is not installed")
 
 
+def page_source(page):
+    if page == "stead-daemon.8":
+        return (TOP / "packaging" / "man" / "stead-daemon.8.in").read_text()
+    return stead("__man", page).stdout
+
+
 @needs("groff")
-@pytest.mark.parametrize("page", ["stead.1", "stead.yaml.5"])
+@pytest.mark.parametrize("page", ["stead.1", "stead.yaml.5", "stead-daemon.8"])
 def test_manual_pages_have_no_warnings(page):
-    source = stead("__man", page).stdout
+    source = page_source(page)
     done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-rLL=80n", "-z"], input=source,
                           capture_output=True, text=True, timeout=60)
     assert source.startswith(".") and done.stderr == "" and done.returncode == 0
 
 
+def show_manual(folder, width):
+    """The page of the command as a reader of that many columns sees it."""
+    page = folder / "stead.1"
+    page.write_text(stead("__man", "stead.1").stdout)
+    done = subprocess.run(["man", "--warnings=w", "-l", str(page)], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "MANPAGER": "cat", "MANWIDTH": str(width), "LC_ALL": "C.UTF-8"})
+    assert (done.returncode, done.stderr) == (0, "")
+    return re.sub(".\b", "", done.stdout)
+
+
+def all_commands():
+    """Every command by its words, groups included."""
+    def offered(*words):
+        lines = stead("__complete", "--", *words, "").stdout.splitlines()
+        return [line.split("\t")[0] for line in lines if "\t" in line]
+    for command in offered() if STEAD else []:
+        yield [command]
+        yield from ([command, member] for member in offered(command))
+
+
+def blocks(page):
+    """The texts of a help page without their layout: each entry's two columns, each paragraph."""
+    for line in re.sub(r"\n {8,}(?=\S)", " ", page).splitlines():
+        yield from (part for part in re.split(r"\s{2,}", line.strip()) if part)
+
+
+@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
+def test_help_is_the_same_both_ways(command):
+    assert stead("help", *command).stdout == stead(*command, "--help").stdout
+
+
+@needs("man")
+def test_the_manual_says_what_help_says(tmp_path):
+    manual = " ".join(show_manual(tmp_path, 1000).split())  # wide: no word is hyphenated
+    layout = re.compile(r"(Usage|Arguments|Options|Examples|Commands|Exit codes.*):|-h, --help|show this help|\d+")
+    for command in all_commands():
+        page = stead(*command, "--help").stdout
+        paragraphs, _, entries = page.partition("Options:\n")
+        assert "stead " + " ".join(command) in manual
+        for text in [*paragraphs.split("\n\n"), *blocks(entries)]:
+            words = " ".join(text.split()).removeprefix("Usage: ")
+            if not layout.match(words) and words not in ("", "Commands:"):
+                assert words in manual, (command, words)
+
+
 @needs("man")
 def test_the_manual_reads_well(tmp_path):
-    page = tmp_path / "stead.1"
-    page.write_text(stead("__man", "stead.1").stdout)
-    text = subprocess.run(["man", "-l", str(page)], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
-    plain = re.sub(".\b", "", text.stdout)
+    plain = show_manual(tmp_path, 80)
     for words in ("STEAD(1)", "stead snapshot create", "--no-memory", "EXIT STATUS", "STEAD_ROOT"):
         assert words in plain
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_sound(shell):
-    if shutil.which(shell) is None:
-        pytest.skip(shell + " is not installed")
-    script = stead("completion", shell).stdout
-    done = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, timeout=20)
-    assert script and done.returncode == 0 and done.stderr == ""
-
-
-@needs("bash")
-def test_bash_completes(tmp_path):
-    (tmp_path / "stead").symlink_to(STEAD)
-    asked = ('source <(stead completion bash); COMP_WORDS=(stead snapshot re) COMP_CWORD=2; _stead; '
-             'echo "${COMPREPLY[@]}"')
-    done = subprocess.run(["bash", "--norc", "-c", asked], capture_output=True, text=True, timeout=20,
-                          env={**os.environ, "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
-    assert done.stdout == "restore\n", done.stderr
 
 
 def test_help_goes_to_standard_output():

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshot documents. See the header for what there is.
+ * A snapshot is known to three readers by three documents: to us by JSON on its record, to libvirt
+ * by <domainsnapshot>, and to the guest that comes back by its saved definition, in which the disks
+ * have moved since. All of them name files; which of those are the same disk is told by folder and
+ * stem (layers.c), never by position, since disks come and go between snapshots.
  */
 #include "runtime/vm/snapshot_doc.h"
 
@@ -134,35 +137,24 @@ const SteadFrozenDisk *stead_layers_of(const SteadLayers *layers, const char *pa
     return NULL;
 }
 
-static void add(GString *xml, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static void add(GString *xml, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *text = g_markup_vprintf_escaped(format, args);
-    va_end(args);
-    g_string_append(xml, text);
-}
-
 char *stead_vm_snapshot_xml(const SteadLayers *layers, const char *const left_alone[])
 {
     GString *xml = g_string_new("<domainsnapshot>\n");
     if (layers->memory)
-        add(xml, "  <memory snapshot='external' file='%s'/>\n", layers->memory);
+        stead_xml_add(xml, "  <memory snapshot='external' file='%s'/>\n", layers->memory);
     else
-        add(xml, "  <memory snapshot='no'/>\n");
-    add(xml, "  <disks>\n");
+        stead_xml_add(xml, "  <memory snapshot='no'/>\n");
+    stead_xml_add(xml, "  <disks>\n");
     for (guint i = 0; i < layers->disks->len; i++) {
         const SteadFrozenDisk *disk = layers->disks->pdata[i];
-        add(xml,
-            "    <disk name='%s' snapshot='external' type='file'>\n"
-            "      <driver type='qcow2'/>\n      <source file='%s'/>\n    </disk>\n",
-            disk->target, disk->current);
+        stead_xml_add(xml,
+                      "    <disk name='%s' snapshot='external' type='file'>\n"
+                      "      <driver type='qcow2'/>\n      <source file='%s'/>\n    </disk>\n",
+                      disk->target, disk->current);
     }
     for (const char *const *target = left_alone; *target; target++)
-        add(xml, "    <disk name='%s' snapshot='no'/>\n", *target);
-    add(xml, "  </disks>\n</domainsnapshot>\n");
+        stead_xml_add(xml, "    <disk name='%s' snapshot='no'/>\n", *target);
+    stead_xml_add(xml, "  </disks>\n</domainsnapshot>\n");
     return g_string_free(xml, FALSE);
 }
 

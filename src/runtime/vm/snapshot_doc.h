@@ -22,6 +22,7 @@ typedef struct {
     char *nvram;      /* a copy of the firmware's variables; NULL: none */
 } SteadLayers;
 
+/* Without disks; owned by the caller. */
 SteadLayers *stead_layers_new(void);
 void stead_layers_free(SteadLayers *layers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadLayers, stead_layers_free)

@@ -143,12 +143,12 @@ static void test_the_manual_names_every_command(void)
     g_autofree char *readme = stead_help_markdown();
     for (gsize i = 0; i < stead_n_commands; i++) {
         const SteadCommand *command = stead_commands[i];
-        if (command->run == NULL || command->section == STEAD_SECTION_HIDDEN)
+        if (command->section == STEAD_SECTION_HIDDEN)
             continue;
         g_autofree char *heading = g_strconcat(".SS stead ", command->name, NULL);
         g_autofree char *row = g_strconcat("| `stead ", command->name, NULL);
         g_assert_nonnull(strstr(manual, heading));
-        g_assert_nonnull(strstr(readme, row));
+        g_assert_true(command->run == NULL || strstr(readme, row) != NULL);
     }
     g_assert_null(strstr(manual, "__complete"));
 }

@@ -60,6 +60,46 @@ static void test_invalid_utf8_is_marked(void)
     assert_clean("\300\257", "\357\277\275\357\277\275");
 }
 
+static void assert_coloured(const char *dirty, const char *expected)
+{
+    SteadCleaner whole = {.colours = TRUE}, bytewise = {.colours = TRUE};
+    g_autoptr(GString) at_once = g_string_new(NULL);
+    g_autoptr(GString) piecemeal = g_string_new(NULL);
+    stead_cleaner_feed(&whole, dirty, strlen(dirty), at_once);
+    stead_cleaner_finish(&whole, at_once);
+    for (const char *p = dirty; *p != '\0'; p++)
+        stead_cleaner_feed(&bytewise, p, 1, piecemeal);
+    stead_cleaner_finish(&bytewise, piecemeal);
+    g_assert_cmpstr(at_once->str, ==, expected);
+    g_assert_cmpstr(piecemeal->str, ==, expected);
+}
+
+static void test_colours_can_be_kept(void)
+{
+    assert_coloured("\033[1;38:5:9mred\033[0m", "\033[1;38:5:9mred\033[0m");
+    assert_coloured("\033[mplain", "\033[mplain");
+    assert_coloured("\033[1mbold", "\033[1mbold\033[0m");
+}
+
+static void test_colours_end_with_their_line(void)
+{
+    assert_coloured("\033[31mred\nplain\n", "\033[31mred\033[0m\nplain\n");
+}
+
+static void test_only_colours_are_kept(void)
+{
+    assert_coloured("\033[2Ja\033[?25lb\033[>4;1mc\033[1 md\033]0;e\af\033[1;\033[2Kg", "abcdfg");
+}
+
+static void test_an_overlong_colour_is_dropped(void)
+{
+    g_autoptr(GString) dirty = g_string_new("\033[");
+    for (int i = 0; i < STEAD_CLEANER_SGR_MAX; i++)
+        g_string_append_c(dirty, '1');
+    g_string_append(dirty, "mafter");
+    assert_coloured(dirty->str, "after");
+}
+
 static void test_one_line_stays_one(void)
 {
     g_autofree char *clean = stead_clean("a\nb\tc");
@@ -117,6 +157,10 @@ int main(int argc, char **argv)
     g_test_add_func("/text/an-unfinished-sequence", test_an_unfinished_sequence_ends_with_its_line);
     g_test_add_func("/text/an-endless-sequence", test_an_endless_sequence_swallows_little);
     g_test_add_func("/text/invalid-utf8-is-marked", test_invalid_utf8_is_marked);
+    g_test_add_func("/text/colours-can-be-kept", test_colours_can_be_kept);
+    g_test_add_func("/text/colours-end-with-their-line", test_colours_end_with_their_line);
+    g_test_add_func("/text/only-colours-are-kept", test_only_colours_are_kept);
+    g_test_add_func("/text/an-overlong-colour-is-dropped", test_an_overlong_colour_is_dropped);
     g_test_add_func("/text/one-line-stays-one", test_one_line_stays_one);
     g_test_add_func("/text/width-counts-columns", test_width_counts_columns);
     g_test_add_func("/text/text-is-cut-to-fit", test_text_is_cut_to_fit);

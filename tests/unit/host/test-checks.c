@@ -1,117 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The doctor on hosts made of a folder: programs are scripts in `bin`, the kernel's files and the
- * sockets lie under `root`. Nothing is asked of the machine that runs the test.
- */
-#include "host/checks.h"
+/* The doctor's table, its checks one by one but for KVM, and how it tells what it found. */
+#include "fixture.h"
 
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/subprocess.h"
 #include "host/requirements.h"
-
-typedef struct {
-    char *folder;
-    char *bin;
-    char *root;
-    SteadPaths *paths;
-    SteadKvm kvm;
-    SteadCheckContext context;
-} Fixture;
-
-static void set_up(Fixture *f, gconstpointer unused)
-{
-    f->folder = g_dir_make_tmp("stead-checks-XXXXXX", NULL);
-    f->bin = g_build_filename(f->folder, "bin", NULL);
-    f->root = g_build_filename(f->folder, "root", NULL);
-    g_assert_true(stead_make_dir(f->bin, 0755, NULL));
-    g_assert_true(stead_make_dir(f->root, 0755, NULL));
-    f->paths = stead_paths_new_for_root(f->folder, NULL);
-    f->kvm = (SteadKvm){.status = STEAD_KVM_USABLE, .detail = (char *)(gsize) ""};
-    f->context = (SteadCheckContext){
-        .paths = f->paths, .search_path = f->bin, .system_root = f->root, .kvm = &f->kvm};
-}
-
-static void tear_down(Fixture *f, gconstpointer unused)
-{
-    g_assert_true(stead_remove_tree(f->folder, NULL));
-    stead_paths_free(f->paths);
-    g_free(f->folder);
-    g_free(f->bin);
-    g_free(f->root);
-}
-
-static void add_program(Fixture *f, const char *name, const char *script)
-{
-    g_autofree char *path = g_build_filename(f->bin, name, NULL);
-    g_autofree char *text = g_strdup_printf("#!/bin/sh\n%s\n", script);
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
-    g_assert_cmpint(g_chmod(path, 0755), ==, 0);
-}
-
-static void add_folder(Fixture *f, const char *name)
-{
-    g_autofree char *path = g_build_filename(f->root, name, NULL);
-    g_assert_true(stead_make_dir(path, 0755, NULL));
-}
-
-static void add_file(Fixture *f, const char *name, const char *text)
-{
-    g_autofree char *path = g_build_filename(f->root, name, NULL);
-    g_autofree char *folder = g_path_get_dirname(path);
-    g_assert_true(stead_make_dir(folder, 0755, NULL));
-    g_assert_true(g_file_set_contents(path, text, -1, NULL));
-}
-
-/* A socket below the root; the descriptor is to be closed. */
-static int add_socket(Fixture *f, const char *name, gboolean is_listening)
-{
-    g_autofree char *path = g_build_filename(f->root, name, NULL);
-    g_autofree char *folder = g_path_get_dirname(path);
-    g_assert_true(stead_make_dir(folder, 0755, NULL));
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    g_assert_cmpuint(strlen(path), <, sizeof address.sun_path);
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
-    if (is_listening)
-        g_assert_cmpint(listen(fd, 1), ==, 0);
-    return fd;
-}
-
-/* Runs one check of the table. */
-static SteadCheckResult *check(Fixture *f, const char *id)
-{
-    for (gsize i = 0; i < stead_n_requirements; i++) {
-        const SteadRequirement *requirement = &stead_requirements[i];
-        if (strcmp(requirement->id, id) != 0)
-            continue;
-        SteadCheckResult *result = g_new0(SteadCheckResult, 1);
-        requirement->check(requirement, &f->context, result);
-        g_assert_nonnull(result->found);
-        return result;
-    }
-    g_assert_not_reached();
-}
-
-static void expect(Fixture *f, const char *id, SteadCheckStatus status, const char *found,
-                   const char *mend)
-{
-    g_autoptr(SteadCheckResult) result = check(f, id);
-    if (found && strstr(result->found, found) == NULL)
-        g_error("%s: found \"%s\", not \"%s\"", id, result->found, found);
-    if (mend && (result->mend == NULL || strstr(result->mend, mend) == NULL))
-        g_error("%s: mended by \"%s\", not \"%s\"", id, result->mend, mend);
-    g_assert_cmpint(result->status, ==, status);
-    if (status == STEAD_CHECK_OK)
-        g_assert_null(result->mend);
-}
 
 /* The table. */
 
@@ -143,55 +41,56 @@ static void test_every_requirement_is_complete(void)
 
 /* Programs. */
 
-static void test_program_is_found(Fixture *f, gconstpointer unused)
+static void test_program_is_found(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-img", "exit 1");
-    expect(f, "qemu-img", STEAD_CHECK_OK, "/bin/qemu-img", NULL);
+    host_add_program(f, "qemu-img", "exit 1");
+    host_expect(f, "qemu-img", STEAD_CHECK_OK, "/bin/qemu-img", NULL);
 }
 
-static void test_missing_program_names_its_package(Fixture *f, gconstpointer unused)
+static void test_missing_program_names_its_package(Host *f, gconstpointer unused)
 {
-    expect(f, "qemu-img", STEAD_CHECK_FAIL, "qemu-img is not installed", "apt install qemu-utils");
-    expect(f, "mtools", STEAD_CHECK_WARN, "mcopy", "apt install mtools");
+    host_expect(f, "qemu-img", STEAD_CHECK_FAIL, "qemu-img is not installed",
+                "apt install qemu-utils");
+    host_expect(f, "mtools", STEAD_CHECK_WARN, "mcopy", "apt install mtools");
 }
 
-static void test_folder_is_no_program(Fixture *f, gconstpointer unused)
+static void test_folder_is_no_program(Host *f, gconstpointer unused)
 {
     g_autofree char *path = g_build_filename(f->bin, "sfdisk", NULL);
     g_assert_cmpint(g_mkdir(path, 0755), ==, 0);
-    expect(f, "sfdisk", STEAD_CHECK_WARN, "not installed", "apt install fdisk");
+    host_expect(f, "sfdisk", STEAD_CHECK_WARN, "not installed", "apt install fdisk");
 }
 
-static void test_qemu_version(Fixture *f, gconstpointer unused)
+static void test_qemu_version(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-system-x86_64", "echo 'QEMU emulator version 6.2.0 (Debian 1:6.2)'");
-    expect(f, "qemu", STEAD_CHECK_OK, "6.2 (", NULL);
+    host_add_program(f, "qemu-system-x86_64", "echo 'QEMU emulator version 6.2.0 (Debian 1:6.2)'");
+    host_expect(f, "qemu", STEAD_CHECK_OK, "6.2 (", NULL);
 }
 
-static void test_old_qemu_fails(Fixture *f, gconstpointer unused)
+static void test_old_qemu_fails(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-system-x86_64", "echo 'QEMU emulator version 5.2.99'");
-    expect(f, "qemu", STEAD_CHECK_FAIL, "older than 6.2", "apt install qemu-system-x86");
+    host_add_program(f, "qemu-system-x86_64", "echo 'QEMU emulator version 5.2.99'");
+    host_expect(f, "qemu", STEAD_CHECK_FAIL, "older than 6.2", "apt install qemu-system-x86");
 }
 
-static void test_qemu_that_says_nonsense(Fixture *f, gconstpointer unused)
+static void test_qemu_that_says_nonsense(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-system-x86_64", "printf 'version x.y\\033[2J\\n'");
-    expect(f, "qemu", STEAD_CHECK_FAIL, "does not tell its version", "apt install");
+    host_add_program(f, "qemu-system-x86_64", "printf 'version x.y\\033[2J\\n'");
+    host_expect(f, "qemu", STEAD_CHECK_FAIL, "does not tell its version", "apt install");
 }
 
-static void test_broken_qemu_says_why(Fixture *f, gconstpointer unused)
+static void test_broken_qemu_says_why(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-system-x86_64", "echo 'libpixman.so: not found' >&2; exit 127");
-    expect(f, "qemu", STEAD_CHECK_FAIL, "libpixman.so: not found", "apt install");
+    host_add_program(f, "qemu-system-x86_64", "echo 'libpixman.so: not found' >&2; exit 127");
+    host_expect(f, "qemu", STEAD_CHECK_FAIL, "libpixman.so: not found", "apt install");
 }
 
 /* Takes as long as the limit says, and no longer. */
-static void test_qemu_that_hangs(Fixture *f, gconstpointer unused)
+static void test_qemu_that_hangs(Host *f, gconstpointer unused)
 {
-    add_program(f, "qemu-system-x86_64", "exec sleep 600");
+    host_add_program(f, "qemu-system-x86_64", "exec sleep 600");
     gint64 start = g_get_monotonic_time();
-    expect(f, "qemu", STEAD_CHECK_FAIL, "cancelled", NULL);
+    host_expect(f, "qemu", STEAD_CHECK_FAIL, "cancelled", NULL);
     g_assert_cmpint(g_get_monotonic_time() - start, <,
                     (STEAD_CHECK_PROGRAM_SECONDS + 10) * G_USEC_PER_SEC);
 }
@@ -207,119 +106,89 @@ static void test_version_of_texts(void)
     g_assert_false(stead_check_parse_version("version 7", &major, &minor));
 }
 
-static void test_firmware_needs_both_files(Fixture *f, gconstpointer unused)
+static void test_firmware_needs_both_files(Host *f, gconstpointer unused)
 {
-    add_file(f, "usr/share/OVMF/OVMF_CODE.fd", "code");
-    expect(f, "firmware", STEAD_CHECK_FAIL, "not installed", "apt install ovmf");
-    add_file(f, "usr/share/OVMF/OVMF_VARS.fd", "variables");
-    expect(f, "firmware", STEAD_CHECK_OK, "/usr/share/OVMF/OVMF_CODE.fd", NULL);
+    host_add_file(f, "usr/share/OVMF/OVMF_CODE.fd", "code");
+    host_expect(f, "firmware", STEAD_CHECK_FAIL, "not installed", "apt install ovmf");
+    host_add_file(f, "usr/share/OVMF/OVMF_VARS.fd", "variables");
+    host_expect(f, "firmware", STEAD_CHECK_OK, "/usr/share/OVMF/OVMF_CODE.fd", NULL);
 }
 
-static void test_nat(Fixture *f, gconstpointer unused)
+static void test_nat(Host *f, gconstpointer unused)
 {
-    add_program(f, "iptables-save", "echo '# Generated by iptables-save v1.8.9 (nf_tables)'");
-    expect(f, "nat", STEAD_CHECK_OK, "nftables", NULL);
-    add_program(f, "iptables-save", "echo 'no such table' >&2; exit 3");
-    expect(f, "nat", STEAD_CHECK_FAIL, "no such table", "modprobe");
+    host_add_program(f, "iptables-save", "echo '# Generated by iptables-save v1.8.9 (nf_tables)'");
+    host_expect(f, "nat", STEAD_CHECK_OK, "nftables", NULL);
+    host_add_program(f, "iptables-save", "echo 'no such table' >&2; exit 3");
+    host_expect(f, "nat", STEAD_CHECK_FAIL, "no such table", "modprobe");
 }
 
 /* Services. */
 
-static void test_libvirtd_answers(Fixture *f, gconstpointer name)
+static void test_libvirtd_answers(Host *f, gconstpointer name)
 {
-    stead_autofd fd = add_socket(f, name, TRUE);
+    stead_autofd fd = host_add_socket(f, name, TRUE);
     g_assert_cmpint(fd, >=, 0);
-    expect(f, "libvirtd", STEAD_CHECK_OK, name, NULL);
+    host_expect(f, "libvirtd", STEAD_CHECK_OK, name, NULL);
 }
 
-static void test_dead_socket_is_no_answer(Fixture *f, gconstpointer unused)
+static void test_dead_socket_is_no_answer(Host *f, gconstpointer unused)
 {
-    stead_autofd fd = add_socket(f, "run/libvirt/libvirt-sock", FALSE);
+    stead_autofd fd = host_add_socket(f, "run/libvirt/libvirt-sock", FALSE);
     g_assert_cmpint(fd, >=, 0);
-    add_program(f, "libvirtd", "exit 0");
-    expect(f, "libvirtd", STEAD_CHECK_WARN, "does not run", "libvirtd -d");
+    host_add_program(f, "libvirtd", "exit 0");
+    host_expect(f, "libvirtd", STEAD_CHECK_WARN, "does not run", "libvirtd -d");
 }
 
-static void test_stopped_libvirtd_under_systemd(Fixture *f, gconstpointer unused)
+static void test_stopped_libvirtd_under_systemd(Host *f, gconstpointer unused)
 {
-    add_folder(f, "run/systemd/system");
-    add_program(f, "libvirtd", "exit 0");
-    add_program(f, "virtlogd", "exit 0");
-    expect(f, "libvirtd", STEAD_CHECK_FAIL, "does not run",
-           "systemctl enable --now libvirtd.socket");
-    expect(f, "virtlogd", STEAD_CHECK_FAIL, "does not run",
-           "systemctl enable --now virtlogd.socket");
+    host_add_folder(f, "run/systemd/system");
+    host_add_program(f, "libvirtd", "exit 0");
+    host_add_program(f, "virtlogd", "exit 0");
+    host_expect(f, "libvirtd", STEAD_CHECK_FAIL, "does not run",
+                "systemctl enable --now libvirtd.socket");
+    host_expect(f, "virtlogd", STEAD_CHECK_FAIL, "does not run",
+                "systemctl enable --now virtlogd.socket");
 }
 
-static void test_missing_libvirtd(Fixture *f, gconstpointer unused)
+static void test_missing_libvirtd(Host *f, gconstpointer unused)
 {
-    expect(f, "libvirtd", STEAD_CHECK_FAIL, "not installed", "apt install libvirt");
+    host_expect(f, "libvirtd", STEAD_CHECK_FAIL, "not installed", "apt install libvirt");
 }
 
-static void test_privilege(Fixture *f, gconstpointer unused)
+static void test_privilege(Host *f, gconstpointer unused)
 {
-    add_file(f, "proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n");
-    expect(f, "privilege", STEAD_CHECK_OK, NULL, NULL);
-    add_file(f, "proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\n");
-    expect(f, "privilege", STEAD_CHECK_FAIL, NULL, NULL);
+    host_add_file(f, "proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n");
+    host_expect(f, "privilege", STEAD_CHECK_OK, NULL, NULL);
+    host_add_file(f, "proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\n");
+    host_expect(f, "privilege", STEAD_CHECK_FAIL, NULL, NULL);
 }
 
 /* The kernel. */
 
-static void test_kvm_has_four_answers(Fixture *f, gconstpointer unused)
+static void test_tun(Host *f, gconstpointer unused)
 {
-    expect(f, "kvm", STEAD_CHECK_OK, "usable", NULL);
-    f->kvm.status = STEAD_KVM_UNUSABLE;
-    f->kvm.step = (char *)(gsize) "lock cmpxchg16b";
-    expect(f, "kvm", STEAD_CHECK_WARN, "unusable: lock cmpxchg16b", "emulated");
-    f->kvm.status = STEAD_KVM_ABSENT;
-    expect(f, "kvm", STEAD_CHECK_WARN, "absent", "firmware");
-    f->kvm.status = STEAD_KVM_DENIED;
-    expect(f, "kvm", STEAD_CHECK_WARN, "denied", "kvm");
+    host_expect(f, "tun", STEAD_CHECK_FAIL, "/dev/net/tun", "modprobe tun");
+    host_add_file(f, "dev/net/tun", "");
+    host_expect(f, "tun", STEAD_CHECK_OK, "/dev/net/tun", NULL);
 }
 
-static void test_absent_kvm_on_a_cpu_that_has_it(Fixture *f, gconstpointer unused)
+static void test_forwarding(Host *f, gconstpointer unused)
 {
-    f->kvm.status = STEAD_KVM_ABSENT;
-    add_file(f, "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu svm_lock svm ht\n");
-    expect(f, "kvm", STEAD_CHECK_WARN, "absent", "modprobe kvm_amd");
-    add_file(f, "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vmx ht\n");
-    expect(f, "kvm", STEAD_CHECK_WARN, "absent", "modprobe kvm_intel");
-    add_file(f, "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu ht\nbugs\t: vmx\n");
-    expect(f, "kvm", STEAD_CHECK_WARN, "absent", "firmware");
+    host_add_file(f, "proc/sys/net/ipv4/ip_forward", "0\n");
+    host_expect(f, "forwarding", STEAD_CHECK_WARN, "off", "sysctl -w net.ipv4.ip_forward=1");
+    host_add_file(f, "proc/sys/net/ipv4/ip_forward", "1\n");
+    host_expect(f, "forwarding", STEAD_CHECK_OK, "on", NULL);
 }
 
-static void test_kvm_probe_that_is_missing(Fixture *f, gconstpointer unused)
+static void test_cgroup_versions(Host *f, gconstpointer unused)
 {
-    f->context.kvm = NULL;
-    f->context.kvm_program = "/nonexistent/stead-kvm-probe";
-    expect(f, "kvm", STEAD_CHECK_WARN, "not installed", NULL);
-}
-
-static void test_tun(Fixture *f, gconstpointer unused)
-{
-    expect(f, "tun", STEAD_CHECK_FAIL, "/dev/net/tun", "modprobe tun");
-    add_file(f, "dev/net/tun", "");
-    expect(f, "tun", STEAD_CHECK_OK, "/dev/net/tun", NULL);
-}
-
-static void test_forwarding(Fixture *f, gconstpointer unused)
-{
-    add_file(f, "proc/sys/net/ipv4/ip_forward", "0\n");
-    expect(f, "forwarding", STEAD_CHECK_WARN, "off", "sysctl -w net.ipv4.ip_forward=1");
-    add_file(f, "proc/sys/net/ipv4/ip_forward", "1\n");
-    expect(f, "forwarding", STEAD_CHECK_OK, "on", NULL);
-}
-
-static void test_cgroup_versions(Fixture *f, gconstpointer unused)
-{
-    expect(f, "cgroup", STEAD_CHECK_WARN, "none", NULL);
-    add_folder(f, "sys/fs/cgroup/memory");
-    expect(f, "cgroup", STEAD_CHECK_WARN, "version 1", "unified_cgroup_hierarchy");
-    add_folder(f, "sys/fs/cgroup/unified");
-    expect(f, "cgroup", STEAD_CHECK_WARN, "mixed", "unified_cgroup_hierarchy");
-    add_file(f, "sys/fs/cgroup/cgroup.controllers", "cpu memory");
-    expect(f, "cgroup", STEAD_CHECK_OK, "version 2", NULL);
+    host_expect(f, "cgroup", STEAD_CHECK_WARN, "none", NULL);
+    host_add_folder(f, "sys/fs/cgroup/memory");
+    host_expect(f, "cgroup", STEAD_CHECK_WARN, "version 1", "unified_cgroup_hierarchy");
+    host_add_folder(f, "sys/fs/cgroup/unified");
+    host_expect(f, "cgroup", STEAD_CHECK_WARN, "mixed", "unified_cgroup_hierarchy");
+    host_add_file(f, "sys/fs/cgroup/cgroup.controllers", "cpu memory");
+    host_expect(f, "cgroup", STEAD_CHECK_OK, "version 2", NULL);
 }
 
 /* Resources. */
@@ -340,26 +209,26 @@ static void test_available_memory(void)
     g_assert_cmpuint(stead_check_parse_available("MemAvailable: 18446744073709551615 kB"), ==, 0);
 }
 
-static void test_memory(Fixture *f, gconstpointer unused)
+static void test_memory(Host *f, gconstpointer unused)
 {
-    expect(f, "memory", STEAD_CHECK_WARN, "does not tell", NULL);
-    add_file(f, "proc/meminfo", "MemAvailable: 100000 kB\n");
-    expect(f, "memory", STEAD_CHECK_FAIL, "97.7 MiB", "memory");
-    add_file(f, "proc/meminfo", "MemAvailable: 4194304 kB\n");
-    expect(f, "memory", STEAD_CHECK_OK, "4 GiB", NULL);
+    host_expect(f, "memory", STEAD_CHECK_WARN, "does not tell", NULL);
+    host_add_file(f, "proc/meminfo", "MemAvailable: 100000 kB\n");
+    host_expect(f, "memory", STEAD_CHECK_FAIL, "97.7 MiB", "memory");
+    host_add_file(f, "proc/meminfo", "MemAvailable: 4194304 kB\n");
+    host_expect(f, "memory", STEAD_CHECK_OK, "4 GiB", NULL);
 }
 
-static void test_state_folder_need_not_exist(Fixture *f, gconstpointer unused)
+static void test_state_folder_need_not_exist(Host *f, gconstpointer unused)
 {
-    g_autoptr(SteadCheckResult) result = check(f, "state");
+    g_autoptr(SteadCheckResult) result = host_check(f, "state");
     g_assert_cmpint(result->status, !=, STEAD_CHECK_FAIL);
     g_assert_false(g_file_test(f->paths->state, G_FILE_TEST_EXISTS));
 }
 
-static void test_state_folder_that_is_a_file(Fixture *f, gconstpointer unused)
+static void test_state_folder_that_is_a_file(Host *f, gconstpointer unused)
 {
     g_assert_true(g_file_set_contents(f->paths->state, "", -1, NULL));
-    expect(f, "state", STEAD_CHECK_FAIL, "is not a folder", "STEAD_ROOT");
+    host_expect(f, "state", STEAD_CHECK_FAIL, "is not a folder", "STEAD_ROOT");
 }
 
 /* Telling it. */
@@ -371,7 +240,10 @@ static void add_result(GPtrArray *results, SteadCheckStatus status, const char *
     result->id = "thing";
     result->title = "A thing";
     result->why = "it \"matters\"";
-    stead_check_answer(result, status, mend, "%s", found);
+    if (status == STEAD_CHECK_OK)
+        stead_check_well(result, "%s", found);
+    else
+        stead_check_answer(result, status, mend, "%s", found);
     g_ptr_array_add(results, result);
 }
 
@@ -384,13 +256,14 @@ static void test_text(void)
 {
     g_autoptr(GPtrArray) results = new_results();
     add_result(results, STEAD_CHECK_OK, "1.2", NULL);
-    add_result(results, STEAD_CHECK_WARN, "slow", NULL);
+    add_result(results, STEAD_CHECK_WARN, "slow", "Wait.");
     add_result(results, STEAD_CHECK_FAIL, "none", "apt install thing");
     g_autofree char *text = stead_checks_to_text(results);
     g_assert_cmpstr(text, ==,
                     "ok    A thing               1.2\n"
                     "warn  A thing               slow\n"
                     "      why:  it \"matters\"\n"
+                    "      mend: Wait.\n"
                     "fail  A thing               none\n"
                     "      why:  it \"matters\"\n"
                     "      mend: apt install thing\n"
@@ -400,21 +273,21 @@ static void test_text(void)
 static void test_json(void)
 {
     g_autoptr(GPtrArray) results = new_results();
-    add_result(results, STEAD_CHECK_WARN, "slow", NULL);
+    add_result(results, STEAD_CHECK_WARN, "slow", "Wait.");
     g_autofree char *json = stead_checks_to_json(results);
     g_assert_cmpstr(json, ==,
                     "{\"ok\":true,\"checks\":[{\"id\":\"thing\",\"title\":\"A thing\","
                     "\"status\":\"warn\",\"found\":\"slow\",\"why\":\"it \\\"matters\\\"\","
-                    "\"mend\":null}]}");
+                    "\"mend\":\"Wait.\"}]}");
 }
 
 static void test_only_failures_are_not_ok(void)
 {
     g_autoptr(GPtrArray) results = new_results();
     g_assert_true(stead_checks_all_ok(results));
-    add_result(results, STEAD_CHECK_WARN, "slow", NULL);
+    add_result(results, STEAD_CHECK_WARN, "slow", "Wait.");
     g_assert_true(stead_checks_all_ok(results));
-    add_result(results, STEAD_CHECK_FAIL, "none", NULL);
+    add_result(results, STEAD_CHECK_FAIL, "none", "Get one.");
     g_assert_false(stead_checks_all_ok(results));
 }
 
@@ -431,7 +304,7 @@ static void test_found_is_one_clean_line(void)
     g_assert_cmpuint(strlen(all[2]->found), ==, STEAD_CHECK_TEXT_MAX);
 }
 
-static void test_all_checks_on_an_empty_host(Fixture *f, gconstpointer unused)
+static void test_all_checks_on_an_empty_host(Host *f, gconstpointer unused)
 {
     g_autoptr(GPtrArray) results = stead_checks_run(&f->context);
     g_assert_cmpuint(results->len, ==, stead_n_requirements);
@@ -441,7 +314,53 @@ static void test_all_checks_on_an_empty_host(Fixture *f, gconstpointer unused)
     g_assert_true(json_parser_load_from_data(parser, json, -1, NULL));
 }
 
-static void test_nothing_is_changed(Fixture *f, gconstpointer unused)
+static void assert_all_can_be_mended(Host *f)
+{
+    g_autoptr(GPtrArray) results = stead_checks_run(&f->context);
+    g_assert_cmpuint(results->len, ==, stead_n_requirements);
+    for (guint i = 0; i < results->len; i++) {
+        const SteadCheckResult *result = g_ptr_array_index(results, i);
+        g_assert_cmpstr(result->found, !=, "");
+        if (result->status != STEAD_CHECK_OK && (result->mend == NULL || *result->mend == '\0'))
+            g_error("%s is not well (%s), and nothing mends it", result->id, result->found);
+    }
+}
+
+static void test_all_that_is_not_well_can_be_mended(Host *f, gconstpointer unused)
+{
+    for (int status = STEAD_KVM_USABLE; status < STEAD_KVM_N_STATUSES; status++) {
+        f->kvm = (SteadKvm){.status = (SteadKvmStatus)status, .detail = (char *)(gsize) "detail"};
+        assert_all_can_be_mended(f);
+        f->kvm.step = (char *)(gsize) "step";
+        assert_all_can_be_mended(f);
+    }
+    f->context.kvm = NULL;
+    f->context.kvm_program = "/nonexistent/stead-kvm-probe";
+    assert_all_can_be_mended(f);
+}
+
+static void test_all_that_is_broken_can_be_mended(Host *f, gconstpointer unused)
+{
+    g_autofree char *device = g_build_filename(f->root, "dev", "kvm", NULL);
+    g_autofree char *probe = g_build_filename(f->bin, "kvm-probe", NULL);
+    for (gsize i = 0; i < stead_n_requirements; i++)
+        if (stead_requirements[i].program)
+            host_add_program(f, stead_requirements[i].program, "exit 1");
+    host_add_program(f, "kvm-probe", "echo nonsense");
+    host_add_file(f, "etc/passwd", "libvirt-qemu:x:64055:60000::/:/bin/false\n");
+    host_add_file(f, "dev/kvm", "");
+    g_assert_cmpint(g_chmod(device, 0), ==, 0);
+    host_add_file(f, "proc/meminfo", "MemAvailable: 1 kB\n");
+    host_add_file(f, "proc/self/status", "CapEff:\t0\n");
+    host_add_file(f, "proc/sys/net/ipv4/ip_forward", "0\n");
+    host_add_folder(f, "run/systemd/system");
+    g_assert_true(g_file_set_contents(f->paths->state, "", -1, NULL));
+    f->context.kvm = NULL;
+    f->context.kvm_program = probe;
+    assert_all_can_be_mended(f);
+}
+
+static void test_nothing_is_changed(Host *f, gconstpointer unused)
 {
     g_autoptr(GPtrArray) results = stead_checks_run(&f->context);
     g_assert_cmpuint(results->len, >, 0);
@@ -452,7 +371,7 @@ static void test_nothing_is_changed(Fixture *f, gconstpointer unused)
     g_assert_cmpuint(n, ==, 2); /* bin and root */
 }
 
-static void test_cancelled(Fixture *f, gconstpointer unused)
+static void test_cancelled(Host *f, gconstpointer unused)
 {
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     g_cancellable_cancel(cancellable);
@@ -462,7 +381,7 @@ static void test_cancelled(Fixture *f, gconstpointer unused)
 }
 
 #define ADD(name, data, function)                                                                  \
-    g_test_add("/checks/" name, Fixture, data, set_up, function, tear_down)
+    g_test_add("/checks/" name, Host, data, host_set_up, function, host_tear_down)
 
 static void add_host_tests(void)
 {
@@ -482,9 +401,6 @@ static void add_host_tests(void)
     ADD("libvirtd-systemd", NULL, test_stopped_libvirtd_under_systemd);
     ADD("libvirtd-missing", NULL, test_missing_libvirtd);
     ADD("privilege", NULL, test_privilege);
-    ADD("kvm", NULL, test_kvm_has_four_answers);
-    ADD("kvm-absent", NULL, test_absent_kvm_on_a_cpu_that_has_it);
-    ADD("kvm-no-probe", NULL, test_kvm_probe_that_is_missing);
     ADD("tun", NULL, test_tun);
     ADD("forwarding", NULL, test_forwarding);
     ADD("cgroup", NULL, test_cgroup_versions);
@@ -492,6 +408,8 @@ static void add_host_tests(void)
     ADD("state", NULL, test_state_folder_need_not_exist);
     ADD("state-file", NULL, test_state_folder_that_is_a_file);
     ADD("all", NULL, test_all_checks_on_an_empty_host);
+    ADD("all-mended", NULL, test_all_that_is_not_well_can_be_mended);
+    ADD("all-broken", NULL, test_all_that_is_broken_can_be_mended);
     ADD("nothing-changed", NULL, test_nothing_is_changed);
     ADD("cancelled", NULL, test_cancelled);
 }
