@@ -213,7 +213,7 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
     gboolean done = create_on_host(op, job, &why) &&
                     !g_cancellable_set_error_if_cancelled(stead_job_cancellable(job), &why);
     if (done && stead_job_sync(job, wants_start, op, NULL))
-        done = stead_engine_start_in_job(op->engine, job, op->id, &why);
+        done = stead_engine_start_in_job(op->engine, job, op->id, TRUE, &why);
     if (done)
         return TRUE;
     g_autoptr(GError) undo = NULL;

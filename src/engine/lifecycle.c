@@ -16,7 +16,7 @@
 static gboolean start_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
-    return stead_engine_start_in_job(op->engine, job, op->id, error);
+    return stead_engine_start_in_job(op->engine, job, op->id, FALSE, error);
 }
 
 /* ---- stop ---- */

@@ -19,6 +19,7 @@ typedef struct {
     GPtrArray *nics;     /* SteadNicRecord */
     char *hostname;
     const char *address; /* of the first interface that has one; NULL */
+    gboolean fresh;      /* this job has just made all of it */
     gboolean running;    /* it runs already */
 } Start;
 
@@ -179,8 +180,10 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
     const GPtrArray *ports = start->machine->spec->ports;
     SteadRuntime *runtime = engine->vm;
     stead_job_progress("starting", -1, job);
-    if (!stead_make_dir(start->machine->dir, 0711, error) ||
-        !stead_make_dir(start->machine->run_dir, 0711, error) || !prepare_networks(start, error))
+    start->machine->prepared = start->fresh;
+    if (!start->fresh &&
+        (!stead_make_dir(start->machine->dir, 0711, error) ||
+         !stead_make_dir(start->machine->run_dir, 0711, error) || !prepare_networks(start, error)))
         return FALSE;
     if (ports->len > 0 && start->address == NULL) {
         set_no_address(error);
@@ -195,9 +198,9 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
 }
 
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
-                                   GError **error)
+                                   gboolean fresh, GError **error)
 {
-    g_auto(Start) start = {.engine = engine, .id = id};
+    g_auto(Start) start = {.engine = engine, .id = id, .fresh = fresh};
     if (!stead_job_sync(job, begin_start, &start, error))
         return FALSE;
     if (start.running)

@@ -120,9 +120,10 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
 
 /* ---- start.c ---- */
 
-/* (body) Starts a created instance: networks, ports, runtime, record, console. */
+/* (body) Starts a created instance: networks, ports, runtime, record, console. `fresh`: it was
+ * created by this very job, so that its networks and its definition are as the record asks. */
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
-                                   GError **error);
+                                   gboolean fresh, GError **error);
 /* (body) Makes the published ports be those of the record: none when it is not up. */
 gboolean stead_engine_publish_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                      GError **error);

@@ -48,6 +48,12 @@ char *stead_xml_string(xmlDocPtr doc, const char *xpath)
     return copy;
 }
 
+guint64 stead_xml_size(xmlDocPtr doc, const char *xpath)
+{
+    g_autofree char *text = stead_xml_string(doc, xpath);
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
 GStrv stead_xml_strings(xmlDocPtr doc, const char *xpath)
 {
     GPtrArray *found = g_ptr_array_new();

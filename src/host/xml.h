@@ -18,6 +18,9 @@ xmlDocPtr stead_xml_parse(const char *what, const char *text, GError **error);
  * there is no such node or it is empty. Owned by the caller. */
 char *stead_xml_string(xmlDocPtr doc, const char *xpath);
 
+/* The number that the expression yields, as for a size in bytes; 0 when there is none. */
+guint64 stead_xml_size(xmlDocPtr doc, const char *xpath);
+
 /* The string values of all nodes that match, in document order; never NULL. */
 GStrv stead_xml_strings(xmlDocPtr doc, const char *xpath);
 

@@ -139,23 +139,21 @@ static gboolean take(const Change *change, const SteadReservation *what, GError 
     return is_prepared(change, has) ? drop_dns(change, has->ip, error) : drop(change, has, error);
 }
 
-/* Changes the definition first: what runs but is not defined would be gone after a restart. `of`
- * says of which network. */
-static gboolean in_both_states(virNetworkPtr network, const Change *of, ChangeFunc func,
-                               const SteadReservation *what, GError **error)
+/* Changes the definition (`change`) first: what runs but is not defined would be gone after a
+ * restart. */
+static gboolean in_both_states(Change *change, ChangeFunc func, const SteadReservation *what,
+                               GError **error)
 {
-    g_autoptr(SteadEntries) defined = stead_entries_read(network, VIR_NETWORK_XML_INACTIVE, error);
-    if (defined == NULL)
+    if (!func(change, what, error))
         return FALSE;
-    Change change = {of->id, of->plan, network, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
-    if (!func(&change, what, error))
-        return FALSE;
-    if (virNetworkIsActive(network) != 1)
+    if (virNetworkIsActive(change->network) != 1)
         return TRUE;
-    g_autoptr(SteadEntries) running = stead_entries_read(network, 0, error);
+    g_autoptr(SteadEntries) running = stead_entries_read(change->network, 0, error);
     if (running == NULL)
         return FALSE;
-    Change live = {of->id, of->plan, network, VIR_NETWORK_UPDATE_AFFECT_LIVE, running};
+    Change live = *change;
+    live.state = VIR_NETWORK_UPDATE_AFFECT_LIVE;
+    live.entries = running;
     return func(&live, what, error);
 }
 
@@ -229,10 +227,19 @@ static gboolean reserve_locked(const SteadNetwork *network, virNetworkPtr real,
                                const SteadAddressPlan *plan, const SteadReservation *wanted,
                                GError **error)
 {
-    g_autoptr(SteadEntries) entries = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
-    Change change = {.id = network->id, .plan = plan, .entries = entries};
-    return entries && check_unclaimed(&change, network, wanted, error) &&
-           in_both_states(real, &change, put, wanted, error);
+    g_autoptr(SteadEntries) defined = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
+    Change change = {network->id, plan, real, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
+    return defined && check_unclaimed(&change, network, wanted, error) &&
+           in_both_states(&change, put, wanted, error);
+}
+
+static gboolean release_locked(const SteadNetwork *network, virNetworkPtr real,
+                               const SteadAddressPlan *plan, const SteadReservation *what,
+                               GError **error)
+{
+    g_autoptr(SteadEntries) defined = stead_entries_read(real, VIR_NETWORK_XML_INACTIVE, error);
+    Change change = {network->id, plan, real, VIR_NETWORK_UPDATE_AFFECT_CONFIG, defined};
+    return defined && in_both_states(&change, take, what, error);
 }
 
 gboolean stead_network_reserve(SteadLibvirt *libvirt, const SteadNetwork *network, const char *mac,
@@ -276,9 +283,8 @@ gboolean stead_network_release(SteadLibvirt *libvirt, const SteadNetwork *networ
         return FALSE;
     g_autoptr(SteadReservation) what = g_new0(SteadReservation, 1);
     what->mac = g_strdup(mac);
-    Change of = {.id = network->id, .plan = &plan};
     g_mutex_lock(&reserving);
-    gboolean done = in_both_states(real, &of, take, what, error);
+    gboolean done = release_locked(network, real, &plan, what, error);
     g_mutex_unlock(&reserving);
     return done && stead_leases_end(real, network, mac, error);
 }

@@ -41,8 +41,9 @@ typedef struct {
     char *seed;    /* NoCloud ISO; NULL: none */
     char *accel;   /* "kvm" or "tcg" */
     SteadInstanceSpec *spec;
-    GPtrArray *disks; /* SteadMachineDisk; the first is the root disk */
-    GPtrArray *nics;  /* SteadMachineNic */
+    GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */
+    GPtrArray *nics;   /* SteadMachineNic */
+    gboolean prepared; /* for starting: it was prepared as it is, nothing changed since */
 } SteadMachine;
 
 /* Empty, but with its arrays; freeing frees all that it holds, `spec` too. */

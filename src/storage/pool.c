@@ -62,8 +62,7 @@ static SteadPool *describe(virStoragePoolPtr pool, const SteadPaths *paths, GErr
 {
     const char *name = virStoragePoolGetName(pool);
     g_autofree char *xml = virStoragePoolGetXMLDesc(pool, 0);
-    virStoragePoolInfo space = {0};
-    if (xml == NULL || virStoragePoolGetInfo(pool, &space) < 0) {
+    if (xml == NULL) {
         stead_libvirt_error(error, "reading pool %s", name);
         return NULL;
     }
@@ -76,8 +75,8 @@ static SteadPool *describe(virStoragePoolPtr pool, const SteadPaths *paths, GErr
     set_type(info, stead_xml_string(doc, "/pool/@type"));
     info->path = stead_xml_string(doc, "/pool/target/path");
     info->active = virStoragePoolIsActive(pool) == 1;
-    info->capacity = space.capacity;
-    info->available = space.available;
+    info->capacity = stead_xml_size(doc, "/pool/capacity");
+    info->available = stead_xml_size(doc, "/pool/available");
     info->is_default = strcmp(name, default_name) == 0;
     return info;
 }
@@ -151,26 +150,31 @@ static gboolean start(virStoragePoolPtr pool, GError **error)
     return FALSE;
 }
 
-static virStoragePoolPtr open_default(virConnectPtr conn, const SteadPaths *paths, GError **error)
+/* *info is what it says of itself, owned by the caller. */
+static virStoragePoolPtr open_default(virConnectPtr conn, const SteadPaths *paths, SteadPool **info,
+                                      GError **error)
 {
     g_autofree char *name = stead_pool_default_name(paths);
     g_autofree char *path = stead_pool_default_path(paths);
     if (!make_folder(path, error))
         return NULL;
     g_autoptr(virStoragePool) pool = look_up_or_define(conn, name, path, error);
-    g_autoptr(SteadPool) info = pool ? describe(pool, paths, error) : NULL;
-    if (info == NULL || !check_folder(info, path, error))
+    g_autoptr(SteadPool) described = pool ? describe(pool, paths, error) : NULL;
+    if (described == NULL || !check_folder(described, path, error) ||
+        (!described->active && !start(pool, error)))
         return NULL;
-    if (!info->active && !start(pool, error))
-        return NULL;
-    virStoragePoolSetAutostart(pool, 1);
+    described->active = TRUE;
+    *info = g_steal_pointer(&described);
     return g_steal_pointer(&pool);
 }
 
 gboolean stead_pool_ensure_default(SteadLibvirt *libvirt, const SteadPaths *paths, GError **error)
 {
+    g_autoptr(SteadPool) info = NULL;
     g_autoptr(virConnect) conn = stead_libvirt_get(libvirt, error);
-    g_autoptr(virStoragePool) pool = conn ? open_default(conn, paths, error) : NULL;
+    g_autoptr(virStoragePool) pool = conn ? open_default(conn, paths, &info, error) : NULL;
+    if (pool)
+        virStoragePoolSetAutostart(pool, 1);
     return pool != NULL;
 }
 
@@ -249,9 +253,11 @@ static gboolean check_usable(const SteadPool *info, GError **error)
 virStoragePoolPtr stead_pool_open(virConnectPtr conn, const SteadPaths *paths, const char *name,
                                   SteadPool **info, GError **error)
 {
+    g_autoptr(SteadPool) described = NULL;
     g_autoptr(virStoragePool) pool =
-        name ? open_named(conn, paths, name, error) : open_default(conn, paths, error);
-    g_autoptr(SteadPool) described = pool ? describe(pool, paths, error) : NULL;
+        name ? open_named(conn, paths, name, error) : open_default(conn, paths, &described, error);
+    if (name && pool)
+        described = describe(pool, paths, error);
     if (described == NULL || !check_usable(described, error))
         return NULL;
     if (info)

@@ -51,12 +51,6 @@ gboolean stead_spot_look_up(const SteadSpot *spot, virStorageVolPtr *volume, GEr
     return stead_libvirt_error(error, "looking for volume %s", spot->name);
 }
 
-static guint64 xml_size(xmlDocPtr doc, const char *xpath)
-{
-    g_autofree char *text = stead_xml_string(doc, xpath);
-    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
-}
-
 SteadDisk *stead_volume_describe(virStorageVolPtr volume, char **backing, GError **error)
 {
     const char *name = virStorageVolGetName(volume);
@@ -73,8 +67,8 @@ SteadDisk *stead_volume_describe(virStorageVolPtr volume, char **backing, GError
     disk->format = stead_xml_string(doc, "/volume[@type='file']/target/format/@type");
     if (disk->format == NULL)
         disk->format = g_strdup("raw");
-    disk->capacity = xml_size(doc, "/volume/capacity");
-    disk->allocation = xml_size(doc, "/volume/allocation");
+    disk->capacity = stead_xml_size(doc, "/volume/capacity");
+    disk->allocation = stead_xml_size(doc, "/volume/allocation");
     if (backing)
         *backing = stead_xml_string(doc, "/volume/backingStore/path");
     return disk;

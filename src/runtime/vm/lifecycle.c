@@ -55,6 +55,19 @@ gboolean stead_vm_await_calls(virDomainPtr domain, GError **error)
            stead_libvirt_error(error, "waiting for libvirt");
 }
 
+/* Defines it as the machine says; *domain, which may be NULL, becomes the new definition's. */
+static gboolean define_again(SteadVm *vm, virConnectPtr conn, const SteadMachine *machine,
+                             virDomainPtr *domain, GError **error)
+{
+    g_autoptr(SteadMachine) current = stead_vm_current(machine, *domain, error);
+    if (current == NULL || !stead_vm_open_dirs(vm, machine, error) ||
+        !stead_vm_define(vm, conn, current, error))
+        return FALSE;
+    g_clear_pointer(domain, stead_vir_domain_free);
+    *domain = stead_vm_lookup(vm, conn, machine->id, error);
+    return *domain != NULL;
+}
+
 gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **error)
 {
     g_autoptr(virConnect) conn = NULL;
@@ -66,15 +79,8 @@ gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **err
         return FALSE;
     if (domain && stead_vm_is_active(domain))
         return TRUE;
-    if (!stead_vm_fits_host(machine->spec, NULL, error))
-        return FALSE;
-    g_autoptr(SteadMachine) current = stead_vm_current(machine, domain, error);
-    if (current == NULL || !stead_vm_open_dirs(self, machine, error) ||
-        !stead_vm_define(self, conn, current, error))
-        return FALSE;
-    g_clear_pointer(&domain, stead_vir_domain_free);
-    domain = stead_vm_lookup(self, conn, machine->id, error);
-    if (domain == NULL)
+    if (!stead_vm_fits_host(machine->spec, NULL, error) ||
+        (!(machine->prepared && domain) && !define_again(self, conn, machine, &domain, error)))
         return FALSE;
     if (virDomainCreateWithFlags(domain, VIR_DOMAIN_START_FORCE_BOOT) == 0)
         return TRUE;
