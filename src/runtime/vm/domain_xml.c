@@ -86,9 +86,10 @@ static void add_cpu(GString *xml, const SteadMachine *machine)
                       spec->numa.nodes);
     if (g_str_equal(machine->accel, "kvm"))
         stead_xml_add(xml, "  <cpu mode='host-passthrough' check='none' migratable='on'>\n");
-    else
-        stead_xml_add(xml, "  <cpu mode='custom' match='exact' check='none'>\n"
-                           "    <model fallback='forbid'>Nehalem</model>\n");
+    else /* under Intel's name, kernels switch page tables at each system call (Meltdown) */
+        stead_xml_add(xml,
+                      "  <cpu mode='custom' match='exact' check='none'>\n"
+                      "    <model fallback='forbid' vendor_id='AuthenticAMD'>Nehalem</model>\n");
     stead_xml_add(xml, "    <topology sockets='1' dies='1' cores='%u' threads='1'/>\n  </cpu>\n",
                   spec->cpus);
 }
