@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Creating an instance: record first, then image and addresses, then what takes the time, side by
- * side: the disks, and the reservations with the seed; at last the definition on the host. Every
+ * Creating an instance: record first, then image, addresses, disks, seed, and at last the
+ * definition on the host. Every
  * step can be repeated, so a creation that was cut off by a kill is begun again from its record;
  * one that fails is undone, record and all.
  */
@@ -106,36 +106,6 @@ static gboolean write_seed(Create *create, GError **error)
 
 /* ---- the whole ---- */
 
-typedef struct {
-    Create *create;
-    GError *error;
-} Ground;
-
-static gboolean make_ground(Create *create, GError **error)
-{
-    return stead_create_reserve(create, error) && write_seed(create, error);
-}
-
-static gpointer run_ground(gpointer data)
-{
-    Ground *ground = data;
-    return GINT_TO_POINTER(make_ground(ground->create, &ground->error));
-}
-
-/* Ends when both have ended, so that whoever undoes a failure finds nobody at work. */
-static gboolean make_parts(Create *create, GError **error)
-{
-    Ground ground = {create, NULL};
-    GThread *other = g_thread_new("ground", run_ground, &ground);
-    gboolean disks = stead_create_disks(create, error);
-    gboolean made = GPOINTER_TO_INT(g_thread_join(other));
-    if (disks && !made)
-        g_propagate_error(error, ground.error);
-    else
-        g_clear_error(&ground.error);
-    return disks && made;
-}
-
 static gboolean write_disks(gpointer data, GError **error)
 {
     Create *create = data;
@@ -186,7 +156,8 @@ static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
     g_auto(Create) create = {.engine = op->engine, .job = job, .id = op->id};
     return stead_job_sync(job, copy_instance, &create, error) && check_ports(&create, error) &&
            ensure_image(&create, error) && stead_create_nics(&create, error) &&
-           make_parts(&create, error) && stead_job_sync(job, write_disks, &create, error) &&
+           stead_create_disks(&create, error) && write_seed(&create, error) &&
+           stead_job_sync(job, write_disks, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&
            stead_make_dir(((SteadMachine *)op->extra)->run_dir, 0711, error) &&
            stead_runtime_prepare(op->engine->vm, op->extra, error) &&
@@ -214,6 +185,8 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
                     !g_cancellable_set_error_if_cancelled(stead_job_cancellable(job), &why);
     if (done && stead_job_sync(job, wants_start, op, NULL))
         done = stead_engine_start_in_job(op->engine, job, op->id, TRUE, &why);
+    else if (done)
+        done = stead_engine_make_ground_in_job(op->engine, job, op->id, &why);
     if (done)
         return TRUE;
     g_autoptr(GError) undo = NULL;

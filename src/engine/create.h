@@ -19,9 +19,6 @@ typedef struct {
  * asked for; fills in `networks`, and `instance` anew. */
 gboolean stead_create_nics(Create *create, GError **error);
 
-/* (body) Reserves those addresses. Changes nothing in `create`. */
-gboolean stead_create_reserve(Create *create, GError **error);
-
 /* (body) Clones the root disk, makes the others, claims named volumes; fills in `volumes` and the
  * disks of `instance`, and touches nothing else of it. */
 gboolean stead_create_disks(Create *create, GError **error);

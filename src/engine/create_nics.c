@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The interfaces of an instance that is being made. Addresses and MACs are chosen on the main loop
- * and put on record before anything is reserved, so that no two instances choose the same, and an
- * attempt that was cut off is repeated with what it had chosen.
+ * and put on record, so that no two instances choose the same, and an attempt that was cut off is
+ * repeated with what it had chosen. To reserve them in the network is part of the start (start.c).
  */
 #include "base/error.h"
 #include "engine/create.h"
 #include "net/addresses.h"
-#include "net/network.h"
-#include "net/reservations.h"
 
 static gboolean uses_default(gpointer data, GError **error)
 {
@@ -115,23 +113,6 @@ static gboolean assign_nics(gpointer data, GError **error)
     g_clear_pointer(&create->instance, stead_instance_free);
     create->instance = stead_instance_copy(instance);
     return stead_table_save(engine->instances, instance, error);
-}
-
-gboolean stead_create_reserve(Create *create, GError **error)
-{
-    SteadEngine *engine = create->engine;
-    const SteadInstance *instance = create->instance;
-    const char *host = stead_engine_hostname(instance);
-    for (guint i = 0; i < create->networks->len; i++) {
-        const SteadNetwork *network = create->networks->pdata[i];
-        const SteadNicRecord *nic = instance->nics->pdata[i];
-        if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error))
-            return FALSE;
-        if (!stead_network_reserve(engine->libvirt, network, nic->mac, nic->address,
-                                   i == 0 ? host : NULL, error))
-            return FALSE;
-    }
-    return TRUE;
 }
 
 gboolean stead_create_nics(Create *create, GError **error)

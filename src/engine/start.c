@@ -19,7 +19,7 @@ typedef struct {
     GPtrArray *nics;     /* SteadNicRecord */
     char *hostname;
     const char *address; /* of the first interface that has one; NULL */
-    gboolean fresh;      /* this job has just made all of it */
+    gboolean fresh;      /* this job has just defined it */
     gboolean running;    /* it runs already */
 } Start;
 
@@ -131,16 +131,23 @@ static gboolean fail_start(gpointer data, GError **error)
                                   failure->why->message, error);
 }
 
-static gboolean prepare_networks(Start *start, GError **error)
+static gboolean start_networks(Start *start, GError **error)
 {
     SteadEngine *engine = start->engine;
+    for (guint i = 0; i < start->networks->len; i++)
+        if (!stead_network_ensure_started(engine->libvirt, start->networks->pdata[i], engine->paths,
+                                          error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean reserve_addresses(const Start *start, GError **error)
+{
     for (guint i = 0; i < start->networks->len; i++) {
-        const SteadNetwork *network = start->networks->pdata[i];
         const SteadNicRecord *nic = start->nics->pdata[i];
         const char *address = nic->address && *nic->address ? nic->address : NULL;
-        if (!stead_network_ensure_started(engine->libvirt, network, engine->paths, error) ||
-            !stead_network_reserve(engine->libvirt, network, nic->mac, address,
-                                   i == 0 ? start->hostname : NULL, error))
+        if (!stead_network_reserve(start->engine->libvirt, start->networks->pdata[i], nic->mac,
+                                   address, i == 0 ? start->hostname : NULL, error))
             return FALSE;
     }
     return TRUE;
@@ -164,7 +171,8 @@ gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, con
 {
     g_auto(Start) start = {.engine = engine, .id = id};
     return stead_job_sync(job, copy_for_networks, &start, error) &&
-           stead_make_dir(start.machine->run_dir, 0711, error) && prepare_networks(&start, error);
+           stead_make_dir(start.machine->run_dir, 0711, error) && start_networks(&start, error) &&
+           reserve_addresses(&start, error);
 }
 
 static void set_no_address(GError **error)
@@ -174,16 +182,38 @@ static void set_no_address(GError **error)
                     "ports cannot be published for an instance without a known address");
 }
 
+typedef struct {
+    const Start *start;
+    GError *error;
+} Reserving;
+
+static gpointer run_reserving(gpointer data)
+{
+    Reserving *reserving = data;
+    return GINT_TO_POINTER(reserve_addresses(reserving->start, &reserving->error));
+}
+
+/* The guest asks for its address long after its first instruction, so the reservations are made
+ * while QEMU starts. Ends when both have ended: whoever undoes a failure finds nobody at work. */
+static gboolean start_machine(const Start *start, GError **error)
+{
+    Reserving reserving = {start, NULL};
+    GThread *thread = g_thread_new("reserving", run_reserving, &reserving);
+    gboolean started = stead_runtime_start(start->engine->vm, start->machine, error);
+    gboolean reserved = GPOINTER_TO_INT(g_thread_join(thread));
+    if (started && !reserved)
+        g_propagate_error(error, g_steal_pointer(&reserving.error));
+    g_clear_error(&reserving.error);
+    return started && reserved;
+}
+
 static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
 {
-    SteadEngine *engine = start->engine;
     const GPtrArray *ports = start->machine->spec->ports;
-    SteadRuntime *runtime = engine->vm;
     stead_job_progress("starting", -1, job);
     start->machine->prepared = start->fresh;
-    if (!start->fresh &&
-        (!stead_make_dir(start->machine->dir, 0711, error) ||
-         !stead_make_dir(start->machine->run_dir, 0711, error) || !prepare_networks(start, error)))
+    if (!stead_make_dir(start->machine->dir, 0711, error) ||
+        !stead_make_dir(start->machine->run_dir, 0711, error) || !start_networks(start, error))
         return FALSE;
     if (ports->len > 0 && start->address == NULL) {
         set_no_address(error);
@@ -194,7 +224,7 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
         return FALSE;
     if (!stead_job_sync(job, begin_watch, start, error))
         return FALSE;
-    return stead_runtime_start(runtime, start->machine, error);
+    return start_machine(start, error);
 }
 
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,

@@ -121,7 +121,7 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
 /* ---- start.c ---- */
 
 /* (body) Starts a created instance: networks, ports, runtime, record, console. `fresh`: it was
- * created by this very job, so that its networks and its definition are as the record asks. */
+ * created by this very job, so that its definition is as the record asks. */
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
                                    gboolean fresh, GError **error);
 /* (body) Makes the published ports be those of the record: none when it is not up. */
