@@ -58,10 +58,10 @@ tidy: ## static analysis
 	@scripts/tidy build-clang
 
 install: build ## installs below PREFIX (/usr/local), and makes the group stead
-	@$(SUDO) scripts/install $(BUILD)
+	@$(SUDO) env DESTDIR="$(DESTDIR)" scripts/install $(BUILD)
 
-uninstall: ## takes away what `make install` installed; records and images stay
-	@$(SUDO) ninja -C $(BUILD) uninstall
+uninstall: build ## takes away what `make install` with the same PREFIX did; records and images stay
+	@$(SUDO) env DESTDIR="$(DESTDIR)" scripts/install --remove $(BUILD)
 
 deb: ## makes the Debian packages in build-deb/
 	@scripts/setup build deb
