@@ -171,6 +171,22 @@ static gboolean wants_start(gpointer data, GError **error)
     return instance && instance->want_running;
 }
 
+static gboolean is_closing(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    return op->engine->closing;
+}
+
+/* A creation that fails leaves nothing; one that only the daemon's end cut off is begun again from
+ * its record by the next. */
+static void undo(SteadOp *op, SteadJob *job)
+{
+    g_autoptr(GError) error = NULL;
+    if (!stead_job_sync(job, is_closing, op, NULL) &&
+        !stead_engine_remove_in_job(op->engine, job, op->id, &error))
+        g_warning("%s could not be undone, and stays to be removed: %s", op->name, error->message);
+}
+
 static void set_result(SteadJob *job, const char *name)
 {
     stead_job_set_result(job, stead_event_data("instance", name, NULL));
@@ -189,9 +205,7 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
         done = stead_engine_make_ground_in_job(op->engine, job, op->id, &why);
     if (done)
         return TRUE;
-    g_autoptr(GError) undo = NULL;
-    if (!stead_engine_remove_in_job(op->engine, job, op->id, &undo))
-        g_warning("%s could not be undone, and stays to be removed: %s", op->name, undo->message);
+    undo(op, job);
     g_propagate_error(error, g_steal_pointer(&why));
     return FALSE;
 }

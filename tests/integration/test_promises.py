@@ -8,6 +8,7 @@ is asked for next has to wait.
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 import stead
@@ -95,6 +96,19 @@ def test_a_daemon_that_is_stopped_leaves_its_promises_to_the_next(web):
         web.stop()
     web.start()
     assert web.api.instance("web")["state"] == "stopped"
+
+
+@pytest.mark.parametrize("delay_ms", [0, 5, 10, 20, 40, 80, 160])
+def test_a_creation_that_the_daemon_s_end_cuts_off_goes_on(make_daemon, delay_ms):
+    daemon = make_daemon()
+    stead.import_blank(daemon)
+    daemon.api.post("/v1/instances", {"name": "new", "spec": stead.blank_spec(), "start": True})
+    time.sleep(delay_ms / 1000)  # not to wait: to end it in each of its steps
+    daemon.stop()
+    daemon.start()
+    daemon.api.wait_instance("new", state="running")
+    daemon.api.remove_everything()
+    stead.assert_clean(daemon)
 
 
 def test_what_is_cancelled_before_its_turn_is_taken_back(web):
