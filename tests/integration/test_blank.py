@@ -292,6 +292,57 @@ def test_host_bridge_that_is_not_there(blank):
     assert blank.api.get("/v1/networks") == []
 
 
+@pytest.fixture
+def host_bridge():
+    """One that somebody else made."""
+    name = f"stbr{os.getpid()}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def test_host_bridge(blank, host_bridge):
+    run(blank, "network", "create", "office", "--bridge", host_bridge, check=True)
+    make(blank, "one", "--network", "office")
+    blank.api.wait_instance("one", state="running")
+    assert len(os.listdir(f"/sys/class/net/{host_bridge}/brif")) == 1
+    (nic,) = blank.api.instance("one")["nics"]
+    assert nic["network"] == "office" and "address" not in nic
+    assert run(blank, "network", "rm", "office").returncode == 6
+    run(blank, "rm", "--force", "one", check=True)
+    run(blank, "network", "rm", "office", check=True)
+    assert os.path.isdir(f"/sys/class/net/{host_bridge}")
+    assert os.listdir(f"/sys/class/net/{host_bridge}/brif") == []
+
+
+@pytest.fixture
+def other_pool(tmp_path):
+    """A pool that libvirt knows, and stead did not make."""
+    name, target = f"stead-test-{os.getpid()}", tmp_path / "pool"
+    target.mkdir(mode=0o755)
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(folder.stat().st_mode | 0o011)  # QEMU's user passes through
+    stead.virsh("pool-create-as", name, "dir", "--target", str(target))
+    yield name, target
+    stead.virsh("pool-destroy", name)
+
+
+def test_pool_by_name(blank, other_pool):
+    name, target = other_pool
+    assert name in run(blank, "pool", "ls", check=True).stdout
+    run(blank, "volume", "create", "data", "--size", "1M", "--pool", name, check=True)
+    make(blank, "one", "--pool", name)
+    blank.api.wait_instance("one", state="running")
+    run(blank, "volume", "attach", "one", "data", check=True)
+    disks = {disk["path"] for disk in blank.api.instance("one")["disks"]}
+    assert disks == {str(path) for path in target.iterdir()} and len(disks) == 2
+    run(blank, "rm", "--force", "one", check=True)
+    assert len(list(target.iterdir())) == 1
+    run(blank, "volume", "rm", "data", check=True)
+    assert list(target.iterdir()) == []
+
+
 def test_port_taken(blank):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
