@@ -65,12 +65,10 @@ static gboolean add_file(IsoImage *image, const char *name, const char *text, GE
     IsoFile *file = NULL;
     if (text == NULL)
         return TRUE;
-    gsize size = strlen(text);
-    unsigned char *copy = malloc(MAX(size, 1)); /* the stream's, which frees it by free() */
+    unsigned char *copy = (unsigned char *)strdup(text); /* the stream's, which calls free() */
     if (copy == NULL)
         return check(ISO_OUT_OF_MEM, error);
-    memcpy(copy, text, size);
-    if (!check(iso_memory_stream_new(copy, size, &stream), error)) {
+    if (!check(iso_memory_stream_new(copy, strlen(text), &stream), error)) {
         free(copy);
         return FALSE;
     }
