@@ -32,7 +32,7 @@ static const SteadColumn fields[] = {
     {"Project", "project", STEAD_CELL_TEXT},
     {"Instances", "instances", STEAD_CELL_LIST},
     {"Created", "created", STEAD_CELL_TIME},
-    {"Leases unknown", "leases-unknown", STEAD_CELL_TEXT},
+    {"No leases", "leases-unknown", STEAD_CELL_TEXT},
     {NULL},
 };
 
