@@ -41,6 +41,23 @@ static void test_only_objects_are_bodies(void)
     assert_refused(nul, strlen(nul));
 }
 
+/* json-glib alone would take all of these. */
+static void test_only_json_reaches_the_parser(void)
+{
+    static const char *const wrong[] = {
+        "{\"a\":\"\\200\"}",   "{\"a\":\"\\0\"}", "{\"a\":\"\\ud800x\"}",
+        "{\"a\":\"\\udc00\"}", "{\"a\":\"\\q\"}", "{\"a\":\"\\ud800\\u0041\"}",
+        "/*\"*/{\"a\":1}",     "//x\n{\"a\":1}",  "{'a':1}",
+        "{\"a\":'b'}",         "#\"\n{\"a\":1}",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
+        assert_refused(wrong[i], strlen(wrong[i]));
+    g_autoptr(SteadRequest) request = request_of("{\"a\":\"\\ud83d\\ude00\\n\\/\\u00e9\"}");
+    const char *text = NULL;
+    g_assert_true(stead_body_string(request, "a", TRUE, &text, NULL));
+    g_assert_cmpstr(text, ==, "\xf0\x9f\x98\x80\n/\xc3\xa9");
+}
+
 static void test_no_body_is_none(void)
 {
     g_autoptr(SteadRequest) request = request_of("");
@@ -147,6 +164,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/request/only-objects", test_only_objects_are_bodies);
+    g_test_add_func("/request/only-json-reaches-the-parser", test_only_json_reaches_the_parser);
     g_test_add_func("/request/no-body", test_no_body_is_none);
     g_test_add_func("/request/depth", test_depth_is_bounded);
     g_test_add_func("/request/values", test_values_are_bounded);
