@@ -12,6 +12,7 @@
 
 #include "api/leaving.h"
 #include "base/error.h"
+#include "base/json_shape.h"
 #include "base/near.h"
 #include "base/units.h"
 
@@ -120,101 +121,16 @@ gboolean stead_reply_result(SteadRequest *request, SteadReply *reply, SteadJob *
     return TRUE;
 }
 
-/* What may stand outside of strings, and after a '\' in one (RFC 8259, sections 2 and 7). */
-#define OUTSIDE " \t\r\n[]{}:,+-.0123456789Eaeflnrstu"
-#define ESCAPES "\"\\/bfnrtu"
-#define UNIT_LENGTH 6 /* \uXXXX */
-
-static gboolean is_one_of(char c, const char *set)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
-
-/* The UTF-16 unit of the \uXXXX at `at`; -1 when there is none. */
-static int read_unit(const char *at, gsize left)
-{
-    int unit = 0;
-    if (left < UNIT_LENGTH || at[0] != '\\' || at[1] != 'u')
-        return -1;
-    for (int i = 2; i < UNIT_LENGTH; i++) {
-        if (!g_ascii_isxdigit(at[i]))
-            return -1;
-        unit = unit << 4 | g_ascii_xdigit_value(at[i]);
-    }
-    return unit;
-}
-
-/* How long the escape at `at` is; 0 when it is none of JSON's, or stands for no character: a NUL,
- * at which the parser would end the text, or half of a surrogate pair. */
-static gsize escape_length(const char *at, gsize left)
-{
-    if (left < 2 || !is_one_of(at[1], ESCAPES))
-        return 0;
-    if (at[1] != 'u')
-        return 2;
-    int unit = read_unit(at, left);
-    if (unit <= 0 || (unit >= 0xdc00 && unit <= 0xdfff))
-        return 0;
-    if (unit < 0xd800 || unit > 0xdfff)
-        return UNIT_LENGTH;
-    int second = read_unit(at + UNIT_LENGTH, left - UNIT_LENGTH);
-    return second >= 0xdc00 && second <= 0xdfff ? 2 * (gsize)UNIT_LENGTH : 0;
-}
-
-/* The end of the string that begins at text[i]: its closing quote, or `length`. FALSE when what is
- * in it cannot be in a string of JSON. */
-static gboolean skip_string(const char *text, gsize length, gsize *i)
-{
-    for ((*i)++; *i < length && text[*i] != '"';) {
-        gsize n = text[*i] == '\\' ? escape_length(text + *i, length - *i) : 1;
-        if (n == 0)
-            return FALSE;
-        *i += n;
-    }
-    return TRUE;
-}
-
-/*
- * json-glib's parser calls itself for each level and makes a node of each value, so both are
- * counted before it sees the text: brackets and commas outside of strings. It also takes what is
- * not JSON, as comments, other quotes and octal escapes, by which it would not see the text that
- * was counted, or yield one that is not UTF-8; so only what JSON has may reach it.
- */
-static gboolean check_shape(const char *text, gsize length, GError **error)
-{
-    guint depth = 0, deepest = 0, values = 0;
-    gboolean is_json = TRUE;
-    for (gsize i = 0; i < length && is_json; i++) {
-        char c = text[i];
-        if (c == '"') {
-            is_json = skip_string(text, length, &i);
-            continue;
-        }
-        is_json = is_one_of(c, OUTSIDE);
-        values += c == ',' || c == '[' || c == '{';
-        depth += c == '[' || c == '{';
-        depth -= (c == ']' || c == '}') && depth > 0;
-        deepest = MAX(deepest, depth);
-    }
-    if (is_json && deepest <= STEAD_API_MAX_DEPTH && values <= STEAD_API_MAX_VALUES)
-        return TRUE;
-    if (!is_json)
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                        "the request is not JSON, or has a NUL or half a character in a text");
-    else
-        stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                        "the request has more than %d levels, or more than %d values",
-                        STEAD_API_MAX_DEPTH, STEAD_API_MAX_VALUES);
-    return FALSE;
-}
-
 gboolean stead_body_parse(const char *text, gsize length, JsonNode **node, GError **error)
 {
     *node = NULL;
     if (length == 0)
         return TRUE;
-    if (!check_shape(text, length, error))
+    const char *why = stead_json_refuses(text, length, STEAD_API_MAX_DEPTH, STEAD_API_MAX_VALUES);
+    if (why) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the request %s", why);
         return FALSE;
+    }
     g_autoptr(JsonParser) parser = json_parser_new_immutable();
     g_autoptr(GError) parse_error = NULL;
     if (!g_utf8_validate(text, (gssize)length, NULL) ||

@@ -1,56 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's protocol (QEMU's qga/qapi-schema.json), requests and replies. The JSON parser
- * recurses, so a reply that nests deeper than any real one is refused before it is parsed.
+ * The agent's protocol (QEMU's qga/qapi-schema.json), requests and replies. A reply
+ * that is longer, deeper or has more values than any real one is refused before it is parsed.
  */
 #include "runtime/vm/agent_reply.h"
 
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json_shape.h"
 
 static void refuse(GError **error, const char *why)
 {
-    stead_set_error(error, STEAD_ERROR_GUEST, NULL, "the guest's agent answers nonsense: %s", why);
-}
-
-/* Counts brackets outside strings. */
-static gboolean is_shallow(const char *text)
-{
-    guint depth = 0;
-    gboolean in_string = FALSE;
-    for (; *text; text++) {
-        if (in_string) {
-            if (*text == '\\' && text[1])
-                text++;
-            else if (*text == '"')
-                in_string = FALSE;
-        } else if (*text == '"') {
-            in_string = TRUE;
-        } else if (*text == '{' || *text == '[') {
-            if (++depth > STEAD_AGENT_DEPTH_MAX)
-                return FALSE;
-        } else if ((*text == '}' || *text == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return TRUE;
+    stead_set_error(error, STEAD_ERROR_GUEST, NULL, "the guest's agent answers nonsense, which %s",
+                    why);
 }
 
 JsonNode *stead_agent_reply_parse(const char *reply, GError **error)
 {
-    if (strlen(reply) > STEAD_AGENT_REPLY_MAX || !is_shallow(reply)) {
-        refuse(error, "too long or too deep");
+    gsize length = strlen(reply);
+    const char *why =
+        length > STEAD_AGENT_REPLY_MAX
+            ? "is too long"
+            : stead_json_refuses(reply, length, STEAD_AGENT_DEPTH_MAX, STEAD_AGENT_VALUES_MAX);
+    if (why) {
+        refuse(error, why);
         return NULL;
     }
     g_autoptr(JsonNode) node = json_from_string(reply, NULL);
     if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node)) {
-        refuse(error, "no JSON object");
+        refuse(error, "is no JSON object");
         return NULL;
     }
     JsonNode *value = json_object_get_member(json_node_get_object(node), "return");
     if (value == NULL) {
-        refuse(error, "no return value");
+        refuse(error, "has no return value");
         return NULL;
     }
     return json_node_copy(value);
@@ -70,7 +54,7 @@ gboolean stead_agent_reply_pid(JsonNode *node, gint64 *pid, GError **error)
                           ? member(json_node_get_object(node), "pid", G_TYPE_INT64)
                           : NULL;
     if (value == NULL) {
-        refuse(error, "no pid");
+        refuse(error, "has no pid");
         return FALSE;
     }
     *pid = json_node_get_int(value);
@@ -104,7 +88,7 @@ gboolean stead_agent_reply_status(JsonNode *node, SteadExecResult **result, GErr
 {
     *result = NULL;
     if (!JSON_NODE_HOLDS_OBJECT(node)) {
-        refuse(error, "no status");
+        refuse(error, "has no status");
         return FALSE;
     }
     JsonObject *object = json_node_get_object(node);

@@ -10,6 +10,7 @@
 /* libvirt's transport carries no longer strings. */
 #define STEAD_AGENT_REPLY_MAX (4 * 1024 * 1024)
 #define STEAD_AGENT_DEPTH_MAX 16
+#define STEAD_AGENT_VALUES_MAX 1024
 
 /* The "return" member of a reply. GUEST when it is not what an agent may say. */
 JsonNode *stead_agent_reply_parse(const char *reply, GError **error);

@@ -56,6 +56,16 @@ static void test_nonsense_is_refused(void)
         g_assert_null(parse(nonsense[i]));
 }
 
+static void test_values_are_bounded(void)
+{
+    g_autoptr(GString) text = g_string_new("{\"return\":[0");
+    for (guint i = 0; i < STEAD_AGENT_VALUES_MAX; i++)
+        g_string_append(text, ",0");
+    g_string_append(text, "]}");
+    g_assert_null(parse(text->str));
+    g_assert_null(parse("/*\"*/{\"return\":0}"));
+}
+
 static void test_members_of_wrong_types_do_no_harm(void)
 {
     static const char *const replies[] = {
@@ -115,6 +125,7 @@ int main(int argc, char **argv)
     g_test_add_func("/agent/a-command-that-runs-has-no-result",
                     test_a_command_that_runs_has_no_result);
     g_test_add_func("/agent/nonsense-is-refused", test_nonsense_is_refused);
+    g_test_add_func("/agent/values-are-bounded", test_values_are_bounded);
     g_test_add_func("/agent/members-of-wrong-types-do-no-harm",
                     test_members_of_wrong_types_do_no_harm);
     g_test_add_func("/agent/depth-is-bounded", test_depth_is_bounded);
