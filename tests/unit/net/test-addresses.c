@@ -146,6 +146,8 @@ static void test_macs_are_told_apart(void)
         g_assert_cmpstr(mac, !=, other);
         g_assert_true(g_hash_table_add(seen, mac));
     }
+    g_autofree char *last = stead_address_mac(&plan, "one", "10.0.1.1");
+    g_assert_true(g_str_has_suffix(last, ":01:01"));
 }
 
 int main(int argc, char **argv)
