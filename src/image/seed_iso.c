@@ -19,9 +19,8 @@
 #include "base/error.h"
 #include "base/paths.h"
 
-/* The date of everything in a seed, 2020-01-01 00:00:00 UTC, for files and for the volume. */
+/* The date of everything in a seed: 2020-01-01 00:00:00 UTC. */
 #define SEED_EPOCH 1577836800
-#define SEED_DATE "2020010100000000"
 /* The volume's name, by which cloud-init finds it (NoCloud). */
 #define SEED_LABEL "cidata"
 #define ISO_BLOCK 2048
@@ -102,8 +101,7 @@ static IsoWriteOpts *make_options(GError **error)
         check(iso_write_opts_set_default_dir_mode(options, 0555), error) &&
         check(iso_write_opts_set_default_file_mode(options, 0444), error) &&
         check(iso_write_opts_set_always_gmt(options, 1), error) &&
-        check(iso_write_opts_set_fifo_size(options, FIFO_BLOCKS), error) &&
-        check(iso_write_opts_set_pvd_times(options, 0, 0, 0, 0, (char *)SEED_DATE), error))
+        check(iso_write_opts_set_fifo_size(options, FIFO_BLOCKS), error))
         return g_steal_pointer(&options);
     return NULL;
 }
