@@ -71,13 +71,13 @@ struct VmmVirtio {
     bool is_paused;
     VmmQueue queues[VMM_VIRTIO_QUEUES_MAX];
     VmmVirtioTransport transport;
-    uint64_t broken;      /* how often the driver broke the rules */
-    uint32_t again;       /* queues to be looked at once more, one bit each */
+    uint64_t broken; /* how often the driver broke the rules */
+    uint32_t again;  /* queues to be looked at once more, one bit each */
     VmmSource *again_timer;
 };
 
-/* After the device set its part. Returns 0 or a negative errno. */
-int vmm_virtio_init(VmmVirtio *device);
+/* After the device set its part. */
+void vmm_virtio_init(VmmVirtio *device);
 /* The device and all it owns; NULL is fine. */
 void vmm_virtio_free(VmmVirtio *device);
 

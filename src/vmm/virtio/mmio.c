@@ -104,8 +104,7 @@ static bool write_queue_ready(VmmMmio *mmio, uint32_t offset, uint32_t value)
     if (value == 0)
         queue->is_ready = false;
     else if (!queue->is_ready)
-        return vmm_queue_start(queue, mmio->driver_features &
-                                          VIRTIO_BIT(VIRTIO_F_EVENT_IDX)) == 0;
+        return vmm_queue_start(queue, mmio->driver_features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX)) == 0;
     return true;
 }
 
@@ -132,9 +131,9 @@ static uint32_t read_queue_ready(VmmMmio *mmio, uint32_t offset)
 void vmm_mmio_reset(VmmMmio *mmio)
 {
     VmmVirtio *device = mmio->device;
-    if (device->ops->reset && mmio->status & (S_DRIVER_OK | S_NEEDS_RESET))
-        device->ops->reset(device);
     device->is_live = false;
+    if (device->ops->reset)
+        device->ops->reset(device);
     device->features = 0;
     device->again = 0;
     for (unsigned i = 0; i < device->ops->n_queues; i++)
@@ -168,7 +167,8 @@ static bool advance(VmmMmio *mmio, uint32_t value)
         bool is_new = value & bit & ~mmio->status;
         if (is_new && (mmio->status & before) != before)
             return false;
-        if (is_new && bit == S_FEATURES_OK && !are_features_fine(mmio->device, mmio->driver_features))
+        if (is_new && bit == S_FEATURES_OK &&
+            !are_features_fine(mmio->device, mmio->driver_features))
             return false;
         before |= bit;
         if (!is_new)
@@ -388,8 +388,7 @@ int vmm_mmio_new(VmmMmio **mmio, VmmVirtio *device, VmmIrq irq)
         return -ENOMEM;
     made->device = device;
     made->irq = irq;
-    device->transport =
-        (VmmVirtioTransport){.interrupt = interrupt, .fail = fail, .self = made};
+    device->transport = (VmmVirtioTransport){.interrupt = interrupt, .fail = fail, .self = made};
     *mmio = made;
     return 0;
 }
@@ -414,6 +413,18 @@ void vmm_mmio_notify(VmmMmio *mmio, unsigned queue)
 uint64_t vmm_mmio_refused(const VmmMmio *mmio)
 {
     return mmio->refused;
+}
+
+void vmm_mmio_pause(VmmMmio *mmio)
+{
+    vmm_virtio_pause(mmio->device);
+}
+
+void vmm_mmio_resume(VmmMmio *mmio)
+{
+    vmm_virtio_resume(mmio->device);
+    if (mmio->interrupt_status)
+        vmm_irq_raise(&mmio->irq);
 }
 
 /* --- State --- */
