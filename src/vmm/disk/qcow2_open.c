@@ -190,12 +190,27 @@ static int clear_autoclear(const VmmQcow2 *image, const Header *header)
     return vmm_image_pwrite_bytes(image->image.fd, AUTOCLEAR_OFFSET, &none, sizeof none);
 }
 
+/* The table of reference counts is not moved to make it longer: it must do for a full disk, with a
+ * second table a cluster's worth of entries and a block a cluster's worth of counts. */
+static bool is_room_counted(const VmmQcow2 *image)
+{
+    uint64_t per_block = image->cluster_size / sizeof(uint16_t);
+    uint64_t data = (image->image.size + image->cluster_size - 1) >> image->cluster_bits;
+    uint64_t tables = image->l1_entries;
+    uint64_t blocks = (data + tables + image->next_free) / per_block + 1;
+    return (data + tables + blocks) / per_block < image->refcount_entries;
+}
+
 static int open_tables(VmmQcow2 *image, const Header *header, VmmError *error)
 {
     int failed = check_tables(image, header, error);
     if (failed)
         return failed;
     failed = vmm_qcow2_find_free(image);
+    if (!failed && !image->image.is_read_only && !is_room_counted(image))
+        return vmm_error(error, -EINVAL,
+                         "its table of reference counts is too short for its size: "
+                         "larger clusters help");
     if (!failed)
         failed = load_l1(image);
     if (!failed)
