@@ -74,8 +74,8 @@ int vmm_chain_follow(VmmChain *chain, const VmmMemory *memory, const void *table
             return -EPROTO;
         descriptor = copy_descriptor(&walk, descriptor.next);
         bool is_table = descriptor.flags & VIRTQ_DESC_INDIRECT;
-        int failed = is_table ? enter_indirect(&walk, &descriptor)
-                              : add_part(chain, &walk, &descriptor);
+        int failed =
+            is_table ? enter_indirect(&walk, &descriptor) : add_part(chain, &walk, &descriptor);
         if (failed)
             return failed;
         if (is_table)

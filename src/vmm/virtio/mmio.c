@@ -104,8 +104,7 @@ static bool write_queue_ready(VmmMmio *mmio, uint32_t offset, uint32_t value)
     if (value == 0)
         queue->is_ready = false;
     else if (!queue->is_ready)
-        return vmm_queue_start(queue, mmio->driver_features &
-                                          VIRTIO_BIT(VIRTIO_F_EVENT_IDX)) == 0;
+        return vmm_queue_start(queue, mmio->driver_features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX)) == 0;
     return true;
 }
 
@@ -168,7 +167,8 @@ static bool advance(VmmMmio *mmio, uint32_t value)
         bool is_new = value & bit & ~mmio->status;
         if (is_new && (mmio->status & before) != before)
             return false;
-        if (is_new && bit == S_FEATURES_OK && !are_features_fine(mmio->device, mmio->driver_features))
+        if (is_new && bit == S_FEATURES_OK &&
+            !are_features_fine(mmio->device, mmio->driver_features))
             return false;
         before |= bit;
         if (!is_new)
@@ -388,8 +388,7 @@ int vmm_mmio_new(VmmMmio **mmio, VmmVirtio *device, VmmIrq irq)
         return -ENOMEM;
     made->device = device;
     made->irq = irq;
-    device->transport =
-        (VmmVirtioTransport){.interrupt = interrupt, .fail = fail, .self = made};
+    device->transport = (VmmVirtioTransport){.interrupt = interrupt, .fail = fail, .self = made};
     *mmio = made;
     return 0;
 }

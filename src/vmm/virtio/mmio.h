@@ -13,7 +13,7 @@
 #include "vmm/irq.h"
 #include "vmm/virtio/device.h"
 
-#define VMM_MMIO_SIZE 0x200       /* bytes on the bus */
+#define VMM_MMIO_SIZE 0x200        /* bytes on the bus */
 #define VMM_MMIO_QUEUE_NOTIFY 0x50 /* takes a queue's number, 4 bytes wide */
 
 typedef struct VmmMmio VmmMmio;

@@ -91,8 +91,7 @@ int vmm_queue_pop(VmmQueue *queue, VmmChain *chain)
         return -EPROTO;
     uint16_t entry = wrap(queue, queue->next_available);
     uint16_t head = vmm_load_le16(queue->available + VIRTQ_RING + entry * sizeof(uint16_t));
-    int failed =
-        vmm_chain_follow(chain, queue->memory, queue->descriptor_table, queue->size, head);
+    int failed = vmm_chain_follow(chain, queue->memory, queue->descriptor_table, queue->size, head);
     if (failed)
         return failed;
     queue->next_available++;
