@@ -141,10 +141,15 @@ GUEST reset_fast
     jmp 1b
 END reset_fast
 
-/* Without an interrupt table an exception has no handler, nor has what follows it. */
+/* In protected mode, without an interrupt table, an exception has no handler, nor has what follows
+ * it. */
 GUEST triple_fault
     lidtl %cs:(no_table - guest_triple_fault + 0x1000)
-    int3
+    movl %cr0, %eax
+    orl $1, %eax
+    movl %eax, %cr0
+    movw $0xfff8, %ax
+    movw %ax, %ds
 1:  hlt
     jmp 1b
 no_table:

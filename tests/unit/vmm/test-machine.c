@@ -68,6 +68,7 @@ static void test_reset(const void *data)
         return;
     fixture_load(&fixture, guest->start, guest->end);
     fixture_run(&fixture);
+    g_assert_cmpstr(fixture.machine.why.text, ==, "");
     g_assert_cmpint(fixture.request, ==, VMM_REQUEST_RESET);
     fixture_free(&fixture);
 }
