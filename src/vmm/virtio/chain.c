@@ -84,37 +84,6 @@ int vmm_chain_follow(VmmChain *chain, const VmmMemory *memory, const void *table
     return 0;
 }
 
-static unsigned slice(const struct iovec *parts, unsigned n, uint32_t offset, uint32_t length,
-                      struct iovec *to)
-{
-    unsigned made = 0;
-    for (unsigned i = 0; i < n && length > 0; i++) {
-        uint32_t there = (uint32_t)parts[i].iov_len;
-        if (offset >= there) {
-            offset -= there;
-            continue;
-        }
-        uint32_t taken = there - offset < length ? there - offset : length;
-        to[made].iov_base = (uint8_t *)parts[i].iov_base + offset;
-        to[made++].iov_len = taken;
-        length -= taken;
-        offset = 0;
-    }
-    return made;
-}
-
-unsigned vmm_chain_slice_readable(const VmmChain *chain, uint32_t offset, uint32_t length,
-                                  struct iovec *to)
-{
-    return slice(chain->parts, chain->n_readable, offset, length, to);
-}
-
-unsigned vmm_chain_slice_writable(const VmmChain *chain, uint32_t offset, uint32_t length,
-                                  struct iovec *to)
-{
-    return slice(chain->parts + chain->n_readable, chain->n_writable, offset, length, to);
-}
-
 /* As much of one part as the range [offset, offset + length) has in it, from its start on. */
 static uint32_t piece(const struct iovec *part, uint32_t *offset, uint32_t length, uint8_t **at)
 {

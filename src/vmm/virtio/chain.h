@@ -39,10 +39,3 @@ uint32_t vmm_chain_read(const VmmChain *chain, uint32_t offset, void *to, uint32
 
 /* Copies into the writable parts; returns how many bytes had room. */
 uint32_t vmm_chain_write(const VmmChain *chain, uint32_t offset, const void *from, uint32_t length);
-
-/* The parts that `length` bytes from `offset` on lie in, cut to that; `to` has VMM_CHAIN_MAX
- * elements. Returns their number; fewer bytes when the chain has fewer. */
-unsigned vmm_chain_slice_readable(const VmmChain *chain, uint32_t offset, uint32_t length,
-                                  struct iovec *to);
-unsigned vmm_chain_slice_writable(const VmmChain *chain, uint32_t offset, uint32_t length,
-                                  struct iovec *to);

@@ -13,12 +13,11 @@
      VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
 #define AT_ONCE 1 /* nanosecond */
 
-int vmm_virtio_init(VmmVirtio *device)
+void vmm_virtio_init(VmmVirtio *device)
 {
     device->offered |= EVERY_DEVICE;
     for (unsigned i = 0; i < device->ops->n_queues; i++)
         vmm_queue_init(&device->queues[i], device->memory, device->ops->queue_sizes[i]);
-    return 0;
 }
 
 void vmm_virtio_free(VmmVirtio *device)

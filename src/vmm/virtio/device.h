@@ -76,8 +76,8 @@ struct VmmVirtio {
     VmmSource *again_timer;
 };
 
-/* After the device set its part. Returns 0 or a negative errno. */
-int vmm_virtio_init(VmmVirtio *device);
+/* After the device set its part. */
+void vmm_virtio_init(VmmVirtio *device);
 /* The device and all it owns; NULL is fine. */
 void vmm_virtio_free(VmmVirtio *device);
 

@@ -131,9 +131,9 @@ static uint32_t read_queue_ready(VmmMmio *mmio, uint32_t offset)
 void vmm_mmio_reset(VmmMmio *mmio)
 {
     VmmVirtio *device = mmio->device;
-    if (device->ops->reset && mmio->status & (S_DRIVER_OK | S_NEEDS_RESET))
-        device->ops->reset(device);
     device->is_live = false;
+    if (device->ops->reset)
+        device->ops->reset(device);
     device->features = 0;
     device->again = 0;
     for (unsigned i = 0; i < device->ops->n_queues; i++)
@@ -413,6 +413,18 @@ void vmm_mmio_notify(VmmMmio *mmio, unsigned queue)
 uint64_t vmm_mmio_refused(const VmmMmio *mmio)
 {
     return mmio->refused;
+}
+
+void vmm_mmio_pause(VmmMmio *mmio)
+{
+    vmm_virtio_pause(mmio->device);
+}
+
+void vmm_mmio_resume(VmmMmio *mmio)
+{
+    vmm_virtio_resume(mmio->device);
+    if (mmio->interrupt_status)
+        vmm_irq_raise(&mmio->irq);
 }
 
 /* --- State --- */

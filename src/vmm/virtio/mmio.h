@@ -36,10 +36,15 @@ void vmm_mmio_reset(VmmMmio *mmio);
 /* Accesses without effect. */
 uint64_t vmm_mmio_refused(const VmmMmio *mmio);
 
+/* Around saving: no chain is in flight and none is taken in between. Resuming looks at every queue
+ * and interrupts the driver once more when an interrupt had not been acknowledged. */
+void vmm_mmio_pause(VmmMmio *mmio);
+void vmm_mmio_resume(VmmMmio *mmio);
+
 /*
- * Two sections of the state: the transport's and the device's. The device is paused meanwhile
- * (vmm_virtio_pause()); after loading it is paused, too. Loading wants a device made with the same
- * options; it returns the reader's error.
+ * Two sections of the state: the transport's and the device's. Save a paused device; a loaded
+ * one is paused, whether or not it was before. Loading wants a device made with the same options;
+ * it returns the reader's error, after which the device is as after a reset.
  */
 int vmm_mmio_save(VmmMmio *mmio, VmmStateWriter *writer);
 int vmm_mmio_load(VmmMmio *mmio, VmmStateReader *reader);
