@@ -62,14 +62,12 @@ static int add_vcpus(VmmMachine *machine, unsigned n, VmmError *error)
     return 0;
 }
 
-static int build(VmmMachine *machine, const char *device, unsigned n_vcpus, VmmError *error)
+static int build(VmmMachine *machine, unsigned n_vcpus, VmmError *error)
 {
     int failed = add_loop(machine);
     if (failed)
         return vmm_error_errno(error, failed, "no event loop");
-    failed = vmm_kvm_open(&machine->kvm, device, error);
-    if (!failed)
-        failed = vmm_kvm_create(&machine->kvm, error);
+    failed = vmm_kvm_create(&machine->kvm, error);
     if (!failed)
         failed = vmm_kvm_map(&machine->kvm, machine->memory, error);
     if (!failed)
@@ -77,22 +75,24 @@ static int build(VmmMachine *machine, const char *device, unsigned n_vcpus, VmmE
     return failed ? failed : add_vcpus(machine, n_vcpus, error);
 }
 
-int vmm_machine_init(VmmMachine *machine, const char *device, VmmMemory *memory, unsigned n_vcpus,
+int vmm_machine_init(VmmMachine *machine, const VmmKvm *kvm, VmmMemory *memory, unsigned n_vcpus,
                      VmmError *error)
 {
     *machine = (VmmMachine){
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .parked = PTHREAD_COND_INITIALIZER,
         .resumed = PTHREAD_COND_INITIALIZER,
-        .kvm = {.device = -1, .vm = -1},
+        .kvm = *kvm,
         .memory = memory,
         .request_fd = -1,
         .is_paused = true,
         .n_planned = n_vcpus,
     };
+    int failed;
     if (n_vcpus == 0 || n_vcpus > VMM_CPUS_MAX)
-        return vmm_error(error, -EINVAL, "a machine has 1 to %d vCPUs", VMM_CPUS_MAX);
-    int failed = build(machine, device, n_vcpus, error);
+        failed = vmm_error(error, -EINVAL, "a machine has 1 to %d vCPUs", VMM_CPUS_MAX);
+    else
+        failed = build(machine, n_vcpus, error);
     if (failed)
         vmm_machine_free(machine);
     return failed;

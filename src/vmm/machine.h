@@ -76,9 +76,10 @@ struct VmmMachine {
     int (*on_thread)(void);
 };
 
-/* A machine whose vCPUs are made, but have no state and no threads; paused. `memory` stays the
- * caller's and must outlive it. Called without the lock; the machine is empty on failure. */
-int vmm_machine_init(VmmMachine *machine, const char *device, VmmMemory *memory, unsigned n_vcpus,
+/* A machine whose vCPUs are made, but have no state and no threads; paused. `kvm` is open and is
+ * the machine's from now on, also on failure; `memory` stays the caller's and must outlive it.
+ * Called without the lock; the machine is empty on failure. */
+int vmm_machine_init(VmmMachine *machine, const VmmKvm *kvm, VmmMemory *memory, unsigned n_vcpus,
                      VmmError *error);
 /* Ends the threads; also after a failure half-way. Without the lock, not from a vCPU's thread. */
 void vmm_machine_free(VmmMachine *machine);

@@ -58,7 +58,9 @@ gboolean fixture_init(Fixture *fixture, unsigned n_vcpus)
         return FALSE;
     }
     g_assert_cmpint(vmm_memory_new(&fixture->memory, FIXTURE_MEMORY, -1, false), ==, 0);
-    if (vmm_machine_init(&fixture->machine, "/dev/kvm", fixture->memory, n_vcpus, &error))
+    VmmKvm kvm;
+    if (vmm_kvm_open(&kvm, "/dev/kvm", &error) ||
+        vmm_machine_init(&fixture->machine, &kvm, fixture->memory, n_vcpus, &error))
         g_error("%s", error.text);
     fixture->serial = (VmmSerial){.output = on_output, .owner = fixture};
     if (vmm_arch_add_platform(&fixture->machine, &fixture->serial, &error))
