@@ -205,10 +205,12 @@ int vmm_loop_iterate(VmmLoop *loop, int timeout_ms)
     return 0;
 }
 
+/* Takes the end back, so that the loop can be run again. */
 static bool is_over(VmmLoop *loop)
 {
     lock(loop);
     bool over = loop->quit;
+    loop->quit = false;
     unlock(loop);
     return over;
 }
