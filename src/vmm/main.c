@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "vmm/qmp.h"
 #include "vmm/vm.h"
 
 #define EXIT_FAILED 1
@@ -33,13 +34,26 @@ static int run(VmmVm *vm, VmmError *error)
     return 0;
 }
 
+static int control_and_run(VmmVm *vm, VmmError *error)
+{
+    VmmQmp *qmp = NULL;
+    int failed = vm->options->qmp >= 0 ? vmm_qmp_new(&qmp, vm, vm->options->qmp) : 0;
+    if (failed)
+        return vmm_error_errno(error, failed, "no control socket");
+    failed = run(vm, error);
+    pthread_mutex_lock(&vm->machine.lock);
+    vmm_qmp_free(qmp);
+    pthread_mutex_unlock(&vm->machine.lock);
+    return failed;
+}
+
 static int run_guest(const VmmOptions *options, const VmmKvm *kvm)
 {
     VmmError error = {""};
     VmmVm vm;
     if (vmm_vm_init(&vm, options, kvm, &error))
         return complain(&error, EXIT_FAILED);
-    int failed = run(&vm, &error);
+    int failed = control_and_run(&vm, &error);
     vmm_vm_free(&vm);
     return failed ? complain(&error, EXIT_FAILED) : 0;
 }

@@ -143,6 +143,8 @@ static const Option OPTIONS[] = {
     {"balloon", NULL, "a balloon device", .flag = FIELD(VmmOptions, has_balloon)},
     {"qmp", "fd=N", "a listening socket for control", .pairs = QMP},
     {"restore", "fd=N", "begin from a snapshot's state", .pairs = RESTORE},
+    {"incoming", NULL, "begin with the snapshot that snapshot-load will name",
+     .flag = FIELD(VmmOptions, waits_for_snapshot)},
     {"paused", NULL, "do not run before cont", .flag = FIELD(VmmOptions, is_paused)},
     {"no-reboot", NULL, "end when the guest resets itself", .flag = FIELD(VmmOptions, no_reboot)},
     {"user", "UID[:GID]", "whom the jail runs as; 65534", .take = take_user},
@@ -186,10 +188,11 @@ static int check(const VmmOptions *options, VmmError *error)
 {
     if (options->help || options->version || options->check)
         return 0;
-    if (options->kernel < 0 && options->restore < 0)
+    bool is_restored = options->restore >= 0 || options->waits_for_snapshot;
+    if (options->kernel < 0 && !is_restored)
         return vmm_error(error, -EINVAL, "there is neither a --kernel nor something to --restore");
-    if (options->restore >= 0 && options->memory_fd < 0)
-        return vmm_error(error, -EINVAL, "--restore needs the snapshot's memory: --memory ...,fd=");
+    if (is_restored && options->memory_fd < 0)
+        return vmm_error(error, -EINVAL, "a snapshot's memory is needed: --memory SIZE,fd=N");
     if (options->cpus == 0 || options->cpus > VMM_CPUS_MAX)
         return vmm_error(error, -EINVAL, "--cpus: 1 to %d", VMM_CPUS_MAX);
     if (options->memory == 0 || options->memory % VMM_MEMORY_PAGE ||

@@ -46,7 +46,7 @@ typedef struct {
     const char *log_name;
     uint64_t log_size, log_backups;
     int restore; /* a snapshot's state, or -1 */
-    bool is_paused, no_reboot;
+    bool waits_for_snapshot, is_paused, no_reboot;
     bool no_jail, no_seccomp, daemonize;
     uid_t uid;
     gid_t gid;

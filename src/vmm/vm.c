@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vmm/devices.h"
+#include "vmm/snapshot.h"
 
 static void tell(VmmVm *vm, VmmEvent event)
 {
@@ -90,6 +91,17 @@ static int keep_cold_state(VmmVm *vm, VmmError *error)
     return 0;
 }
 
+/* What runs in the machine: a snapshot, now or later, or a kernel. */
+static int fill(VmmVm *vm, VmmError *error)
+{
+    if (vm->options->waits_for_snapshot)
+        return 0;
+    vm->state = VMM_VM_PAUSED;
+    if (vm->options->restore >= 0)
+        return vmm_snapshot_load(vm, vm->options->restore, error);
+    return boot(vm, error);
+}
+
 int vmm_vm_init(VmmVm *vm, const VmmOptions *options, const VmmKvm *kvm, VmmError *error)
 {
     *vm = (VmmVm){.options = options};
@@ -112,7 +124,7 @@ int vmm_vm_init(VmmVm *vm, const VmmOptions *options, const VmmKvm *kvm, VmmErro
     if (!failed)
         failed = keep_cold_state(vm, error);
     if (!failed)
-        failed = boot(vm, error);
+        failed = fill(vm, error);
     if (failed)
         vmm_vm_free(vm);
     return failed;
@@ -165,11 +177,12 @@ void vmm_vm_power_button(VmmVm *vm)
 
 void vmm_vm_shut_down(VmmVm *vm, bool by_guest)
 {
-    if (vm->state == VMM_VM_SHUTDOWN)
+    if (vm->state == VMM_VM_SHUTDOWN || vm->state == VMM_VM_FAILED)
         return;
     vmm_machine_pause(&vm->machine);
     vm->state = VMM_VM_SHUTDOWN;
     vm->by_guest = by_guest;
+    vm->reason = by_guest ? "guest-shutdown" : "host-qmp-quit";
     vmm_terminal_flush(vm->terminal);
     tell(vm, VMM_EVENT_SHUTDOWN);
     vmm_loop_quit(vm->machine.loop);
@@ -199,6 +212,8 @@ void vmm_vm_reset(VmmVm *vm, bool by_guest)
         vmm_loop_quit(vm->machine.loop);
         return;
     }
+    vm->by_guest = by_guest;
+    vm->reason = by_guest ? "guest-reset" : "host-qmp-system-reset";
     tell(vm, VMM_EVENT_RESET);
     if (was_running)
         vmm_machine_resume(&vm->machine);

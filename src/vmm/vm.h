@@ -18,7 +18,8 @@
 #define VMM_VIRTIO_MAX 17
 
 typedef enum {
-    VMM_VM_PAUSED, /* not begun yet, or by the user's wish */
+    VMM_VM_WAITING, /* for a snapshot to be loaded */
+    VMM_VM_PAUSED,  /* not begun yet, or by the user's wish */
     VMM_VM_RUNNING,
     VMM_VM_SHUTDOWN, /* the guest is over; the process ends */
     VMM_VM_FAILED,
@@ -59,7 +60,8 @@ struct VmmVm {
     VmmSlot slots[VMM_VIRTIO_MAX];
     unsigned n_slots;
     VmmVmState state;
-    bool by_guest;       /* the shutdown is the guest's own wish */
+    bool by_guest;       /* the last end or reset was the guest's own wish */
+    const char *reason;  /* of it, in QMP's words */
     VmmStateWriter cold; /* the machine as it was made, for a reset; empty: there is none */
     void (*on_event)(void *listener, VmmEvent event);
     void *listener;
