@@ -12,7 +12,10 @@
 
 #include "vmm/disk/disk.h"
 #include "vmm/virtio/blk.h"
+#include "vmm/virtio/console.h"
 #include "vmm/virtio/rng.h"
+
+#define AGENT_PORT "stead.agent.0" /* as the guest finds it in /dev/virtio-ports */
 
 static void on_bell(void *data, uint32_t events)
 {
@@ -114,9 +117,31 @@ static int add_rng(VmmVm *vm, VmmError *error)
                   : add_device(vm, device, error);
 }
 
+static void log_console(void *owner, const void *bytes, size_t length)
+{
+    vmm_log_write(owner, bytes, length);
+}
+
+static int add_console(VmmVm *vm, VmmError *error)
+{
+    VmmVirtio *device;
+    VmmConsoleOptions options = {
+        .console = vm->options->console,
+        .named = vm->options->agent,
+        .name = AGENT_PORT,
+        .log = vm->log ? log_console : NULL,
+        .owner = vm->log,
+    };
+    if (!vm->options->has_console && vm->options->agent < 0)
+        return 0;
+    int failed = vmm_console_new(&device, vm->memory, vm->machine.loop, &options);
+    return failed ? vmm_error_errno(error, failed, "no console device")
+                  : add_device(vm, device, error);
+}
+
 int vmm_devices_add(VmmVm *vm, VmmError *error)
 {
-    static int (*const adders[])(VmmVm * vm, VmmError * error) = {add_disks, add_rng};
+    static int (*const adders[])(VmmVm * vm, VmmError * error) = {add_disks, add_console, add_rng};
     int failed = 0;
     for (size_t i = 0; !failed && i < sizeof adders / sizeof *adders; i++)
         failed = adders[i](vm, error);

@@ -145,10 +145,13 @@ void vmm_vm_free(VmmVm *vm)
 
 int vmm_vm_start(VmmVm *vm, VmmError *error)
 {
-    int failed = vmm_machine_start(&vm->machine, error);
-    if (!failed && !vm->options->is_paused)
+    return vmm_machine_start(&vm->machine, error);
+}
+
+void vmm_vm_begin(VmmVm *vm)
+{
+    if (!vm->options->is_paused)
         vmm_vm_continue(vm);
-    return failed;
 }
 
 void vmm_vm_stop(VmmVm *vm)

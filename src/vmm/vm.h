@@ -74,8 +74,10 @@ void vmm_vm_free(VmmVm *vm);
 
 /* With the lock held, I/O thread: */
 
-/* Starts the vCPUs' threads; runs unless the options say to wait. Once. */
+/* Starts the vCPUs' threads, which wait for the guest to go on. Once. */
 int vmm_vm_start(VmmVm *vm, VmmError *error);
+/* The first vmm_vm_continue(), unless the options say to wait for the user's. */
+void vmm_vm_begin(VmmVm *vm);
 /* 0; stopping what is stopped is fine. */
 void vmm_vm_stop(VmmVm *vm);
 void vmm_vm_continue(VmmVm *vm);
