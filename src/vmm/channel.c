@@ -101,8 +101,10 @@ static void read_client(VmmChannel *channel)
     } control;
     struct iovec part = {channel->buffer, sizeof channel->buffer};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1,
-        .msg_control = &control, .msg_controllen = sizeof control,
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control,
     };
     ssize_t n = recvmsg(channel->client, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

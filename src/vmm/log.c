@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_MAX_WITH_NUMBER (VMM_LOG_NAME_MAX + 8)
+#define NAME_MAX_WITH_NUMBER (VMM_LOG_NAME_MAX + 12)
 
 struct VmmLog {
     int folder;

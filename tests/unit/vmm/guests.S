@@ -206,4 +206,102 @@ GUEST halt
     hlt
 END halt
 
+/* From here on 32-bit code for ELF kernels at 1 MiB, entered by PVH: EBX points to the start_info.
+ * Position does not matter. */
+    .code32
+#define FLAG 0x300000 /* memory that no kernel is loaded to */
+#define PVH_MAGIC 0x336ec578
+
+GUEST pvh
+    movb $'P', %al
+    SAY
+    movl (%ebx), %eax
+    cmpl $PVH_MAGIC, %eax
+    jne 1f
+    movb $'V', %al
+    SAY
+    movl 24(%ebx), %esi /* the command line */
+    movw $SERIAL, %dx
+2:  lodsb
+    testb %al, %al
+    jz 1f
+    outb %al, %dx
+    jmp 2b
+1:  OFF
+END pvh
+
+/* The RSDP, where the start_info says, is one. */
+GUEST pvh_acpi
+    movl 32(%ebx), %esi
+    movw $SERIAL, %dx
+    movl $8, %ecx
+1:  lodsb
+    outb %al, %dx
+    loop 1b
+    OFF
+END pvh_acpi
+
+/* Says a and resets; then, for memory keeps its content, says b and switches off. */
+GUEST pvh_reset
+    movl $FLAG, %edi
+    cmpl $0, (%edi)
+    jne 1f
+    movl $1, (%edi)
+    movb $'a', %al
+    SAY
+    movb $0xfe, %al
+    outb %al, $0x64
+2:  hlt
+    jmp 2b
+1:  movb $'b', %al
+    SAY
+    OFF
+END pvh_reset
+
+/* Counts in memory and on the serial port. */
+GUEST pvh_counter
+    movl $FLAG, %edi
+    movw $SERIAL, %dx
+1:  movb (%edi), %al
+    incb (%edi)
+    outb %al, %dx
+    jmp 1b
+END pvh_counter
+
+/* Reads and writes registers where nobody is, in every width, and the first virtio device's magic. */
+GUEST pvh_mmio
+    movl $0xc8000000, %edi
+    movw $SERIAL, %dx
+    movl $0x12345678, (%edi)
+    movb (%edi), %al
+    outb %al, %dx
+    movw 1(%edi), %ax
+    outb %al, %dx
+    movl 3(%edi), %eax
+    outb %al, %dx
+    movl $0xd0000000, %esi
+    movl (%esi), %eax
+    outb %al, %dx
+    OFF
+END pvh_mmio
+
+/* Long mode by Linux's protocol: RSI points to the zero page. */
+    .code64
+GUEST long_mode
+    movw $SERIAL, %dx
+    movb $'L', %al
+    outb %al, %dx
+    movl 0x202(%rsi), %eax /* "HdrS" */
+    movl $4, %ecx
+1:  outb %al, %dx
+    shrl $8, %eax
+    decl %ecx
+    jnz 1b
+    movw $PM1_CONTROL, %dx
+    movw $SWITCH_OFF, %ax
+    outw %ax, %dx
+2:  hlt
+    jmp 2b
+END long_mode
+
     .section .note.GNU-stack, "", @progbits

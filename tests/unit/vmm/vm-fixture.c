@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The serial port's output is taken before the terminal sees it, so that a test need not wait. */
+#include "vm-fixture.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TIME_LIMIT_NS (60ULL * 1000000000)
+#define LOAD_ADDRESS 0x100000
+#define NOTE_PHYS32_ENTRY 18
+
+static void on_output(void *owner, uint8_t byte)
+{
+    Vm *vm = owner;
+    g_string_append_c(vm->output, (char)byte);
+    if (vm->wanted && vm->output->len >= vm->wanted)
+        vmm_loop_quit(vm->vm.machine.loop);
+}
+
+static void on_sent(void *data, const char *bytes, size_t length)
+{
+    Vm *vm = data;
+    g_string_append_len(vm->sent, bytes, (gssize)length);
+}
+
+static void on_time_limit(void *data, uint32_t events)
+{
+    Vm *vm = data;
+    vm->is_late = TRUE;
+    vmm_loop_quit(vm->vm.machine.loop);
+}
+
+int vm_file(gsize size)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, (off_t)size), ==, 0);
+    return fd;
+}
+
+gboolean vm_init(Vm *vm)
+{
+    VmmError error;
+    char *none[] = {(char *)"test", (char *)"--help", NULL};
+    *vm = (Vm){.folder = -1};
+    if (access("/dev/kvm", R_OK | W_OK) != 0) {
+        g_test_skip("no /dev/kvm");
+        return FALSE;
+    }
+    vm->sent = g_string_new("");
+    vm->output = g_string_new("");
+    g_assert_cmpint(vmm_options_parse(&vm->options, 2, none, &error), ==, 0);
+    vm->options.memory = VM_MEMORY;
+    return TRUE;
+}
+
+void vm_set_kernel(Vm *vm, const uint8_t *start, const uint8_t *end, gboolean has_note)
+{
+    struct {
+        Elf64_Ehdr header;
+        Elf64_Phdr load, note;
+        Elf64_Nhdr note_header;
+        char note_name[4];
+        uint32_t note_value;
+    } elf = {
+        .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, 1},
+                   .e_type = ET_EXEC,
+                   .e_machine = EM_X86_64,
+                   .e_entry = LOAD_ADDRESS,
+                   .e_phoff = sizeof(Elf64_Ehdr),
+                   .e_phentsize = sizeof(Elf64_Phdr),
+                   .e_phnum = has_note ? 2 : 1},
+        .load = {.p_type = PT_LOAD,
+                 .p_offset = sizeof elf,
+                 .p_paddr = LOAD_ADDRESS,
+                 .p_filesz = (Elf64_Xword)(end - start),
+                 .p_memsz = (Elf64_Xword)(end - start) + 64},
+        .note = {.p_type = PT_NOTE,
+                 .p_offset = G_STRUCT_OFFSET(__typeof__(elf), note_header),
+                 .p_filesz = sizeof elf.note_header + 8},
+        .note_header = {.n_namesz = 4, .n_descsz = 4, .n_type = NOTE_PHYS32_ENTRY},
+        .note_name = "Xen",
+        .note_value = LOAD_ADDRESS,
+    };
+    int fd = vm_file(0);
+    g_assert_cmpint(write(fd, &elf, sizeof elf), ==, sizeof elf);
+    g_assert_cmpint(write(fd, start, (size_t)(end - start)), ==, end - start);
+    vm->options.kernel = fd;
+}
+
+void vm_build(Vm *vm)
+{
+    VmmError error = {""};
+    VmmKvm kvm;
+    if (vmm_kvm_open(&kvm, "/dev/kvm", &error) || vmm_vm_init(&vm->vm, &vm->options, &kvm, &error))
+        g_error("%s", error.text);
+    vm->vm.serial.output = on_output;
+    vm->vm.serial.owner = vm;
+    g_assert_cmpint(vmm_qmp_new_detached(&vm->qmp, &vm->vm, on_sent, vm), ==, 0);
+}
+
+void vm_run(Vm *vm)
+{
+    VmmMachine *machine = &vm->vm.machine;
+    VmmError error = {""};
+    VmmSource *timer;
+    pthread_mutex_lock(&machine->lock);
+    g_assert_cmpint(vmm_loop_add_timer(machine->loop, on_time_limit, vm, &timer), ==, 0);
+    g_assert_cmpint(vmm_source_arm(timer, TIME_LIMIT_NS), ==, 0);
+    if (!machine->vcpus[0].has_thread && vmm_vm_start(&vm->vm, &error))
+        g_error("%s", error.text);
+    pthread_mutex_unlock(&machine->lock);
+    g_assert_cmpint(vmm_loop_run(machine->loop), ==, 0);
+    pthread_mutex_lock(&machine->lock);
+    vmm_source_remove(timer);
+    pthread_mutex_unlock(&machine->lock);
+    g_assert_false(vm->is_late);
+}
+
+const char *vm_command(Vm *vm, const char *command)
+{
+    gsize before = vm->sent->len;
+    pthread_mutex_lock(&vm->vm.machine.lock);
+    vmm_qmp_feed(vm->qmp, command, strlen(command));
+    pthread_mutex_unlock(&vm->vm.machine.lock);
+    return vm->sent->str + before;
+}
+
+void vm_free(Vm *vm)
+{
+    pthread_mutex_lock(&vm->vm.machine.lock);
+    vmm_qmp_free(vm->qmp);
+    pthread_mutex_unlock(&vm->vm.machine.lock);
+    vmm_vm_free(&vm->vm);
+    if (vm->options.kernel >= 0)
+        close(vm->options.kernel);
+    if (vm->options.memory_fd >= 0)
+        close(vm->options.memory_fd);
+    g_string_free(vm->sent, TRUE);
+    g_string_free(vm->output, TRUE);
+}
