@@ -154,3 +154,18 @@ int vmm_memory_discard(VmmMemory *memory, uint64_t gpa, uint64_t length)
         return -EFAULT;
     return madvise(pages, length, memory->advice) < 0 ? -errno : 0;
 }
+
+int vmm_memory_discard_host(VmmMemory *memory, void *host, uint64_t length)
+{
+    for (size_t i = 0; i < memory->n_regions; i++) {
+        const VmmRegion *region = &memory->regions[i];
+        uint64_t offset = (uintptr_t)host - (uintptr_t)region->host;
+        if ((uint8_t *)host < region->host || offset >= region->length ||
+            length > region->length - offset)
+            continue;
+        uint64_t first = (offset + VMM_MEMORY_PAGE - 1) / VMM_MEMORY_PAGE * VMM_MEMORY_PAGE;
+        uint64_t end = (offset + length) / VMM_MEMORY_PAGE * VMM_MEMORY_PAGE;
+        return first < end ? vmm_memory_discard(memory, region->gpa + first, end - first) : 0;
+    }
+    return -EFAULT;
+}

@@ -58,6 +58,9 @@ int vmm_memory_write(const VmmMemory *memory, uint64_t gpa, const void *from, ui
  */
 int vmm_memory_discard(VmmMemory *memory, uint64_t gpa, uint64_t length);
 
+/* The same by a pointer got from vmm_memory_at(); of the range, the pages that lie in it whole. */
+int vmm_memory_discard_host(VmmMemory *memory, void *host, uint64_t length);
+
 /* Little-endian numbers at a host pointer got from vmm_memory_at(), each read or written once. The
  * pointer must be aligned to the number's size. */
 static inline uint16_t vmm_load_le16(const void *at)

@@ -23,6 +23,7 @@
 #define BLOCK_SIZE VMM_DISK_SECTOR
 #define PHYSICAL_BLOCK_EXPONENT 3      /* 4096 bytes */
 #define DISCARD_SECTORS_MAX (1U << 21) /* 1 GiB */
+#define TRANSFER_MAX (16U << 20)       /* bytes of one request: what a reset may have to wait for */
 #define ZEROES_SECTORS_MAX (1U << 17)  /* 64 MiB */
 #define DISCARD_ALIGNMENT 128          /* sectors: a cluster of the copy-on-write format */
 

@@ -19,6 +19,7 @@
 #define CONTROL_RX 2 /* from the driver's side, as in the specification */
 #define CONTROL_TX 3
 #define CONSOLE 0
+#define TURN_BYTES (1U << 20) /* that one turn of a port's carries at most */
 
 /* What the driver has yet to be told of a port, in the order in which it is. */
 enum {
@@ -93,34 +94,46 @@ static void log_parts(const Console *console, const struct iovec *parts, unsigne
         console->log(console->owner, parts[i].iov_base, parts[i].iov_len);
 }
 
-/* False when the rest of the chain has to wait. */
-static bool send_chain(Port *port, const VmmChain *chain)
+typedef enum { SENT, CLOGGED, CUT_OFF } Outcome;
+
+/* Sends on what is left of the chain, as far as the budget goes. */
+static Outcome send_chain(Port *port, const VmmChain *chain, uint32_t *budget)
 {
     struct iovec rest[VMM_CHAIN_MAX];
-    unsigned n =
-        vmm_parts_slice(chain->parts, chain->n_readable, port->sent, chain->readable, rest);
-    bool is_cut = port->is_cut;
-    port->is_cut = false;
+    unsigned n = vmm_parts_slice(chain->parts, chain->n_readable, port->sent, *budget, rest);
+    uint32_t length = (uint32_t)vmm_parts_length(rest, n), sent = length;
+    if (port->is_cut)
+        return SENT;
     if (port->id == CONSOLE)
         log_parts(port->console, rest, n);
-    if (is_cut || !port->channel || !vmm_channel_is_connected(port->channel))
-        return true;
-    port->sent += send_parts(port, rest, n);
-    return port->id == CONSOLE || port->sent >= chain->readable;
+    if (port->channel && vmm_channel_is_connected(port->channel))
+        sent = send_parts(port, rest, n);
+    if (port->id != CONSOLE && sent < length) {
+        port->sent += sent;
+        return CLOGGED;
+    }
+    port->sent += length;
+    *budget -= length;
+    return port->sent < chain->readable ? CUT_OFF : SENT;
 }
 
 static void send(Port *port)
 {
     VmmVirtio *device = &port->console->device;
+    uint32_t budget = TURN_BYTES;
     VmmChain chain;
-    for (unsigned i = 0; i < VMM_VIRTIO_BATCH; i++) {
+    for (unsigned i = 0; i < VMM_VIRTIO_BATCH && budget > 0; i++) {
         if (!vmm_virtio_pop(device, port->tx, &chain))
             return;
-        if (!send_chain(port, &chain)) {
+        Outcome outcome = send_chain(port, &chain, &budget);
+        if (outcome != SENT)
             vmm_queue_unpop(&device->queues[port->tx]);
+        if (outcome == CLOGGED)
             return;
-        }
+        if (outcome == CUT_OFF)
+            break;
         port->sent = 0;
+        port->is_cut = false;
         vmm_virtio_push(device, port->tx, &chain, 0);
     }
     vmm_virtio_again(device, port->tx);
