@@ -32,6 +32,7 @@ typedef enum {
     VMM_EVENT_RESET,
     VMM_EVENT_SHUTDOWN,
     VMM_EVENT_POWERDOWN,
+    VMM_EVENT_BALLOON,
 } VmmEvent;
 
 typedef struct VmmVm VmmVm;
@@ -59,6 +60,7 @@ struct VmmVm {
     VmmTerminal *terminal;
     VmmSlot slots[VMM_VIRTIO_MAX];
     unsigned n_slots;
+    VmmVirtio *balloon; /* its slot's; NULL: there is none */
     VmmVmState state;
     bool by_guest;       /* the last end or reset was the guest's own wish */
     const char *reason;  /* of it, in QMP's words */
@@ -86,3 +88,6 @@ void vmm_vm_power_button(VmmVm *vm);
  * wanted. */
 void vmm_vm_reset(VmmVm *vm, bool by_guest);
 void vmm_vm_shut_down(VmmVm *vm, bool by_guest);
+
+/* Tells who listens. */
+void vmm_vm_tell(VmmVm *vm, VmmEvent event);
