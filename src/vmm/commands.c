@@ -8,6 +8,7 @@
 #include "vmm/qmp-internal.h"
 #include "vmm/qmp.h"
 #include "vmm/snapshot.h"
+#include "vmm/virtio/balloon.h"
 
 /* --- descriptors --- */
 
@@ -195,6 +196,28 @@ static int run_quit(VmmQmpCall *call, VmmError *error)
     return 0;
 }
 
+static int run_balloon(VmmQmpCall *call, VmmError *error)
+{
+    uint64_t bytes;
+    if (call->vm->balloon == NULL)
+        return vmm_error(error, -ENODEV, "the guest has no balloon");
+    if (vmm_json_number(call->json, vmm_json_get(call->json, call->arguments, "value"), &bytes))
+        return vmm_error(error, -EINVAL, "'value' must be a number of bytes");
+    if (vmm_balloon_set(call->vm->balloon, bytes))
+        return vmm_error(error, -EINVAL, "the machine does not have so much memory");
+    return 0;
+}
+
+static int run_query_balloon(VmmQmpCall *call, VmmError *error)
+{
+    if (call->vm->balloon == NULL)
+        return vmm_error(error, -ENODEV, "the guest has no balloon");
+    snprintf(call->answer, call->room, "{\"actual\": %llu, \"reported\": %llu}",
+             (unsigned long long)vmm_balloon_get(call->vm->balloon),
+             (unsigned long long)vmm_balloon_reported(call->vm->balloon));
+    return 0;
+}
+
 /* What nobody answered or nothing obeyed: a guest that probes, or one that attacks. */
 static int run_query_refused(VmmQmpCall *call, VmmError *error)
 {
@@ -268,6 +291,8 @@ static const VmmQmpCommand COMMANDS[] = {
     {"system_powerdown", run_powerdown},
     {"system_reset", run_reset},
     {"quit", run_quit},
+    {"balloon", run_balloon},
+    {"query-balloon", run_query_balloon},
     {"getfd", run_getfd},
     {"closefd", run_closefd},
     {"snapshot-save", run_snapshot_save},
@@ -308,11 +333,14 @@ const char *vmm_qmp_event(const VmmVm *vm, VmmEvent event, char data[VMM_QMP_DAT
     static const char *const names[] = {
         [VMM_EVENT_STOP] = "STOP",           [VMM_EVENT_RESUME] = "RESUME",
         [VMM_EVENT_RESET] = "RESET",         [VMM_EVENT_SHUTDOWN] = "SHUTDOWN",
-        [VMM_EVENT_POWERDOWN] = "POWERDOWN",
+        [VMM_EVENT_POWERDOWN] = "POWERDOWN", [VMM_EVENT_BALLOON] = "BALLOON_CHANGE",
     };
     data[0] = '\0';
     if (event == VMM_EVENT_SHUTDOWN || event == VMM_EVENT_RESET)
         snprintf(data, VMM_QMP_DATA_MAX, ", \"data\": {\"guest\": %s, \"reason\": \"%s\"}",
                  vm->by_guest ? "true" : "false", vm->reason);
+    if (event == VMM_EVENT_BALLOON)
+        snprintf(data, VMM_QMP_DATA_MAX, ", \"data\": {\"actual\": %llu}",
+                 (unsigned long long)vmm_balloon_get(vm->balloon));
     return names[event];
 }

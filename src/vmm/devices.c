@@ -11,8 +11,13 @@
 #include <unistd.h>
 
 #include "vmm/disk/disk.h"
+#include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk.h"
+#include "vmm/virtio/console.h"
+#include "vmm/virtio/net.h"
 #include "vmm/virtio/rng.h"
+
+#define AGENT_PORT "stead.agent.0" /* as the guest finds it in /dev/virtio-ports */
 
 static void on_bell(void *data, uint32_t events)
 {
@@ -104,6 +109,47 @@ static int add_disks(VmmVm *vm, VmmError *error)
     return failed;
 }
 
+static int add_net(VmmVm *vm, const VmmNetOption *option, VmmError *error)
+{
+    VmmVirtio *device;
+    VmmNetOptions options = {
+        .fd = option->fd,
+        .bytes_per_second = option->bytes_per_second,
+        .packets_per_second = option->packets_per_second,
+    };
+    memcpy(options.mac, option->mac, sizeof options.mac);
+    int failed = vmm_net_new(&device, vm->memory, vm->machine.loop, &options);
+    return failed ? vmm_error_errno(error, failed, "no network device")
+                  : add_device(vm, device, error);
+}
+
+static int add_nets(VmmVm *vm, VmmError *error)
+{
+    int failed = 0;
+    for (unsigned i = 0; !failed && i < vm->options->n_nets; i++)
+        failed = add_net(vm, &vm->options->nets[i], error);
+    return failed;
+}
+
+static void on_balloon(void *owner)
+{
+    vmm_vm_tell(owner, VMM_EVENT_BALLOON);
+}
+
+static int add_balloon(VmmVm *vm, VmmError *error)
+{
+    VmmVirtio *device;
+    VmmBalloonOptions options = {.changed = on_balloon, .owner = vm};
+    if (!vm->options->has_balloon)
+        return 0;
+    int failed = vmm_balloon_new(&device, vm->memory, vm->machine.loop, &options);
+    if (failed)
+        return vmm_error_errno(error, failed, "no balloon device");
+    failed = add_device(vm, device, error);
+    vm->balloon = failed ? NULL : device;
+    return failed;
+}
+
 static int add_rng(VmmVm *vm, VmmError *error)
 {
     VmmVirtio *device;
@@ -114,9 +160,32 @@ static int add_rng(VmmVm *vm, VmmError *error)
                   : add_device(vm, device, error);
 }
 
+static void log_console(void *owner, const void *bytes, size_t length)
+{
+    vmm_log_write(owner, bytes, length);
+}
+
+static int add_console(VmmVm *vm, VmmError *error)
+{
+    VmmVirtio *device;
+    VmmConsoleOptions options = {
+        .console = vm->options->console,
+        .named = vm->options->agent,
+        .name = AGENT_PORT,
+        .log = vm->log ? log_console : NULL,
+        .owner = vm->log,
+    };
+    if (!vm->options->has_console && vm->options->agent < 0)
+        return 0;
+    int failed = vmm_console_new(&device, vm->memory, vm->machine.loop, &options);
+    return failed ? vmm_error_errno(error, failed, "no console device")
+                  : add_device(vm, device, error);
+}
+
 int vmm_devices_add(VmmVm *vm, VmmError *error)
 {
-    static int (*const adders[])(VmmVm * vm, VmmError * error) = {add_disks, add_rng};
+    static int (*const adders[])(VmmVm * vm, VmmError * error) = {add_disks, add_nets, add_console,
+                                                                  add_rng, add_balloon};
     int failed = 0;
     for (size_t i = 0; !failed && i < sizeof adders / sizeof *adders; i++)
         failed = adders[i](vm, error);

@@ -138,7 +138,10 @@ int vmm_machine_start(VmmMachine *machine, VmmError *error)
     int failed = vmm_vcpu_prepare_kicks();
     for (unsigned i = 0; !failed && i < machine->n_vcpus; i++)
         failed = vmm_vcpu_start(&machine->vcpus[i]);
-    return failed ? vmm_error_errno(error, failed, "no thread for a vCPU") : 0;
+    if (failed)
+        return vmm_error_errno(error, failed, "no thread for a vCPU");
+    vmm_machine_pause(machine);
+    return 0;
 }
 
 void vmm_machine_pause(VmmMachine *machine)

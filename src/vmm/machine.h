@@ -84,7 +84,7 @@ int vmm_machine_init(VmmMachine *machine, const VmmKvm *kvm, VmmMemory *memory, 
 /* Ends the threads; also after a failure half-way. Without the lock, not from a vCPU's thread. */
 void vmm_machine_free(VmmMachine *machine);
 
-/* Starts the vCPUs' threads, which park. Once, before the first resume. */
+/* Starts the vCPUs' threads and waits until they have parked. Once, before the first resume. */
 int vmm_machine_start(VmmMachine *machine, VmmError *error);
 /* Returns when every vCPU has parked with no I/O half done. I/O thread only. */
 void vmm_machine_pause(VmmMachine *machine);

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "vmm/jail.h"
 #include "vmm/qmp.h"
+#include "vmm/seccomp.h"
 #include "vmm/vm.h"
 
 #define EXIT_FAILED 1
@@ -19,10 +21,24 @@ static int complain(const VmmError *error, int code)
     return code;
 }
 
-static int run(VmmVm *vm, VmmError *error)
+/* Threads first, then the seal, which covers them; then the guest. */
+static int start(VmmVm *vm, VmmJail *jail, VmmError *error)
+{
+    int failed = vmm_vm_start(vm, error);
+    if (failed)
+        return failed;
+    failed = vm->options->no_seccomp ? 0 : vmm_seccomp_seal();
+    if (failed)
+        return vmm_error_errno(error, failed, "cannot restrict system calls");
+    vmm_vm_begin(vm);
+    vmm_jail_ready(jail);
+    return 0;
+}
+
+static int run(VmmVm *vm, VmmJail *jail, VmmError *error)
 {
     pthread_mutex_lock(&vm->machine.lock);
-    int failed = vmm_vm_start(vm, error);
+    int failed = start(vm, jail, error);
     pthread_mutex_unlock(&vm->machine.lock);
     if (failed)
         return failed;
@@ -34,13 +50,13 @@ static int run(VmmVm *vm, VmmError *error)
     return 0;
 }
 
-static int control_and_run(VmmVm *vm, VmmError *error)
+static int control_and_run(VmmVm *vm, VmmJail *jail, VmmError *error)
 {
     VmmQmp *qmp = NULL;
     int failed = vm->options->qmp >= 0 ? vmm_qmp_new(&qmp, vm, vm->options->qmp) : 0;
     if (failed)
         return vmm_error_errno(error, failed, "no control socket");
-    failed = run(vm, error);
+    failed = run(vm, jail, error);
     pthread_mutex_lock(&vm->machine.lock);
     vmm_qmp_free(qmp);
     pthread_mutex_unlock(&vm->machine.lock);
@@ -50,10 +66,22 @@ static int control_and_run(VmmVm *vm, VmmError *error)
 static int run_guest(const VmmOptions *options, const VmmKvm *kvm)
 {
     VmmError error = {""};
+    VmmJail jail;
     VmmVm vm;
+    VmmJailOptions jail_options = {
+        .uid = options->uid,
+        .gid = options->gid,
+        .no_jail = options->no_jail,
+        .daemonize = options->daemonize,
+        .pid_fd = options->pid_fd,
+    };
+    if (vmm_jail_enter(&jail, &jail_options, &error))
+        return complain(&error, EXIT_FAILED);
+    if (!jail.is_inside)
+        return jail.exit_code;
     if (vmm_vm_init(&vm, options, kvm, &error))
         return complain(&error, EXIT_FAILED);
-    int failed = control_and_run(&vm, &error);
+    int failed = control_and_run(&vm, &jail, &error);
     vmm_vm_free(&vm);
     return failed ? complain(&error, EXIT_FAILED) : 0;
 }

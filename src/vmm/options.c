@@ -52,7 +52,7 @@ static const VmmPair NET[] = {
     {"fd", VMM_PAIR_FD, FIELD(VmmNetOption, fd)},
     {"mac", VMM_PAIR_MAC, FIELD(VmmNetOption, mac)},
     {"bps", VMM_PAIR_SIZE, FIELD(VmmNetOption, bytes_per_second)},
-    {"mtu", VMM_PAIR_NUMBER, FIELD(VmmNetOption, mtu)},
+    {"pps", VMM_PAIR_SIZE, FIELD(VmmNetOption, packets_per_second)},
     {0},
 };
 
@@ -133,7 +133,7 @@ static const Option OPTIONS[] = {
      .flag = FIELD(VmmOptions, name_virtio)},
     {"disk", "fd=N[,base-fd=N...][,format=raw|qcow2][,readonly][,serial=TEXT][,bps=N][,iops=N]",
      "a disk, with what backs it", .take = take_disk},
-    {"net", "fd=N,mac=MAC[,bps=N][,mtu=N]", "a network device on a tap", .take = take_net},
+    {"net", "fd=N,mac=MAC[,bps=N][,pps=N]", "a network device on a tap", .take = take_net},
     {"serial", "fd=N", "a listening socket for the serial port", .pairs = SERIAL},
     {"log", "fd=N[,name=NAME][,size=SIZE][,backups=N]",
      "a folder in which the serial port's output is logged", .pairs = LOG},

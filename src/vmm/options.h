@@ -24,8 +24,7 @@ typedef struct {
 typedef struct {
     int fd;
     uint8_t mac[6];
-    uint64_t bytes_per_second;
-    uint64_t mtu;
+    uint64_t bytes_per_second, packets_per_second;
 } VmmNetOption;
 
 typedef struct {

@@ -13,7 +13,7 @@
 #include "vmm/devices.h"
 #include "vmm/snapshot.h"
 
-static void tell(VmmVm *vm, VmmEvent event)
+void vmm_vm_tell(VmmVm *vm, VmmEvent event)
 {
     if (vm->on_event)
         vm->on_event(vm->listener, event);
@@ -145,10 +145,13 @@ void vmm_vm_free(VmmVm *vm)
 
 int vmm_vm_start(VmmVm *vm, VmmError *error)
 {
-    int failed = vmm_machine_start(&vm->machine, error);
-    if (!failed && !vm->options->is_paused)
+    return vmm_machine_start(&vm->machine, error);
+}
+
+void vmm_vm_begin(VmmVm *vm)
+{
+    if (!vm->options->is_paused)
         vmm_vm_continue(vm);
-    return failed;
 }
 
 void vmm_vm_stop(VmmVm *vm)
@@ -157,7 +160,7 @@ void vmm_vm_stop(VmmVm *vm)
         return;
     vmm_machine_pause(&vm->machine);
     vm->state = VMM_VM_PAUSED;
-    tell(vm, VMM_EVENT_STOP);
+    vmm_vm_tell(vm, VMM_EVENT_STOP);
 }
 
 void vmm_vm_continue(VmmVm *vm)
@@ -166,13 +169,13 @@ void vmm_vm_continue(VmmVm *vm)
         return;
     vm->state = VMM_VM_RUNNING;
     vmm_machine_resume(&vm->machine);
-    tell(vm, VMM_EVENT_RESUME);
+    vmm_vm_tell(vm, VMM_EVENT_RESUME);
 }
 
 void vmm_vm_power_button(VmmVm *vm)
 {
     vmm_arch_press_power(&vm->machine);
-    tell(vm, VMM_EVENT_POWERDOWN);
+    vmm_vm_tell(vm, VMM_EVENT_POWERDOWN);
 }
 
 void vmm_vm_shut_down(VmmVm *vm, bool by_guest)
@@ -184,7 +187,7 @@ void vmm_vm_shut_down(VmmVm *vm, bool by_guest)
     vm->by_guest = by_guest;
     vm->reason = by_guest ? "guest-shutdown" : "host-qmp-quit";
     vmm_terminal_flush(vm->terminal);
-    tell(vm, VMM_EVENT_SHUTDOWN);
+    vmm_vm_tell(vm, VMM_EVENT_SHUTDOWN);
     vmm_loop_quit(vm->machine.loop);
 }
 
@@ -214,7 +217,7 @@ void vmm_vm_reset(VmmVm *vm, bool by_guest)
     }
     vm->by_guest = by_guest;
     vm->reason = by_guest ? "guest-reset" : "host-qmp-system-reset";
-    tell(vm, VMM_EVENT_RESET);
+    vmm_vm_tell(vm, VMM_EVENT_RESET);
     if (was_running)
         vmm_machine_resume(&vm->machine);
 }

@@ -32,6 +32,7 @@ typedef enum {
     VMM_EVENT_RESET,
     VMM_EVENT_SHUTDOWN,
     VMM_EVENT_POWERDOWN,
+    VMM_EVENT_BALLOON,
 } VmmEvent;
 
 typedef struct VmmVm VmmVm;
@@ -59,6 +60,7 @@ struct VmmVm {
     VmmTerminal *terminal;
     VmmSlot slots[VMM_VIRTIO_MAX];
     unsigned n_slots;
+    VmmVirtio *balloon; /* its slot's; NULL: there is none */
     VmmVmState state;
     bool by_guest;       /* the last end or reset was the guest's own wish */
     const char *reason;  /* of it, in QMP's words */
@@ -74,8 +76,10 @@ void vmm_vm_free(VmmVm *vm);
 
 /* With the lock held, I/O thread: */
 
-/* Starts the vCPUs' threads; runs unless the options say to wait. Once. */
+/* Starts the vCPUs' threads, which wait for the guest to go on. Once. */
 int vmm_vm_start(VmmVm *vm, VmmError *error);
+/* The first vmm_vm_continue(), unless the options say to wait for the user's. */
+void vmm_vm_begin(VmmVm *vm);
 /* 0; stopping what is stopped is fine. */
 void vmm_vm_stop(VmmVm *vm);
 void vmm_vm_continue(VmmVm *vm);
@@ -84,3 +88,6 @@ void vmm_vm_power_button(VmmVm *vm);
  * wanted. */
 void vmm_vm_reset(VmmVm *vm, bool by_guest);
 void vmm_vm_shut_down(VmmVm *vm, bool by_guest);
+
+/* Tells who listens. */
+void vmm_vm_tell(VmmVm *vm, VmmEvent event);

@@ -111,8 +111,11 @@ void vm_run(Vm *vm)
     pthread_mutex_lock(&machine->lock);
     g_assert_cmpint(vmm_loop_add_timer(machine->loop, on_time_limit, vm, &timer), ==, 0);
     g_assert_cmpint(vmm_source_arm(timer, TIME_LIMIT_NS), ==, 0);
-    if (!machine->vcpus[0].has_thread && vmm_vm_start(&vm->vm, &error))
-        g_error("%s", error.text);
+    if (!machine->vcpus[0].has_thread) {
+        if (vmm_vm_start(&vm->vm, &error))
+            g_error("%s", error.text);
+        vmm_vm_begin(&vm->vm);
+    }
     pthread_mutex_unlock(&machine->lock);
     g_assert_cmpint(vmm_loop_run(machine->loop), ==, 0);
     pthread_mutex_lock(&machine->lock);
