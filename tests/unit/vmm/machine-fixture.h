@@ -12,7 +12,7 @@
 #include "vmm/serial.h"
 
 #define FIXTURE_MEMORY (4ULL << 20)
-#define FIXTURE_TIME_LIMIT_NS (60ULL * 1000000000)
+#define FIXTURE_TIME_LIMIT_NS (20ULL * 1000000000)
 
 typedef struct {
     VmmMachine machine;

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TIME_LIMIT_NS (60ULL * 1000000000)
+#define TIME_LIMIT_NS (20ULL * 1000000000)
 #define LOAD_ADDRESS 0x100000
 #define NOTE_PHYS32_ENTRY 18
 
@@ -101,21 +101,22 @@ void vm_build(Vm *vm)
     vm->vm.serial.output = on_output;
     vm->vm.serial.owner = vm;
     g_assert_cmpint(vmm_qmp_new_detached(&vm->qmp, &vm->vm, on_sent, vm), ==, 0);
+    pthread_mutex_lock(&vm->vm.machine.lock);
+    if (vmm_vm_start(&vm->vm, &error))
+        g_error("%s", error.text);
+    pthread_mutex_unlock(&vm->vm.machine.lock);
 }
 
 void vm_run(Vm *vm)
 {
     VmmMachine *machine = &vm->vm.machine;
-    VmmError error = {""};
     VmmSource *timer;
     pthread_mutex_lock(&machine->lock);
     g_assert_cmpint(vmm_loop_add_timer(machine->loop, on_time_limit, vm, &timer), ==, 0);
     g_assert_cmpint(vmm_source_arm(timer, TIME_LIMIT_NS), ==, 0);
-    if (!machine->vcpus[0].has_thread) {
-        if (vmm_vm_start(&vm->vm, &error))
-            g_error("%s", error.text);
+    if (!vm->has_begun)
         vmm_vm_begin(&vm->vm);
-    }
+    vm->has_begun = TRUE;
     pthread_mutex_unlock(&machine->lock);
     g_assert_cmpint(vmm_loop_run(machine->loop), ==, 0);
     pthread_mutex_lock(&machine->lock);

@@ -19,7 +19,7 @@ typedef struct {
     GString *sent;   /* by the control side, all of it */
     GString *output; /* of the serial port */
     gsize wanted;    /* end a run when so many bytes came out; 0: never */
-    gboolean is_late;
+    gboolean has_begun, is_late;
     int folder; /* of the log */
     char *folder_path;
 } Vm;
