@@ -99,25 +99,30 @@ static void loop_in_a_table(Animal *animal, unsigned queue)
     offer(animal, queue, 0);
 }
 
+/* Behind the table there is something that looks like a part of it. */
 static void next_out_of_range(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, QUEUE_NUM, RIG_DATA, 16, 0, 0);
     describe(animal, queue, 0, RIG_DATA, 16, NEXT, QUEUE_NUM);
     offer(animal, queue, 0);
 }
 
 static void next_far_out_of_range(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, UINT16_MAX, RIG_DATA, 16, 0, 0);
     describe(animal, queue, 0, RIG_DATA, 16, NEXT, UINT16_MAX);
     offer(animal, queue, 0);
 }
 
 static void head_out_of_range(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, QUEUE_NUM, RIG_DATA, 16, 0, 0);
     offer(animal, queue, QUEUE_NUM);
 }
 
 static void head_far_out_of_range(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, UINT16_MAX, RIG_DATA, 16, 0, 0);
     offer(animal, queue, UINT16_MAX);
 }
 
@@ -163,6 +168,7 @@ static void table_and_next(Animal *animal, unsigned queue)
 
 static void next_outside_of_table(Animal *animal, unsigned queue)
 {
+    describe_in(animal, TABLE, 2, RIG_DATA, 16, 0, 0);
     describe_in(animal, TABLE, 0, RIG_DATA, 16, NEXT, 2);
     describe(animal, queue, 0, TABLE, 32, INDIRECT, 0);
     offer(animal, queue, 0);
@@ -256,11 +262,13 @@ static void set_available_index(Animal *animal, unsigned queue, uint16_t index)
 
 static void index_leaps(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, 0, RIG_DATA, 16, 0, 0);
     set_available_index(animal, queue, QUEUE_NUM + 1);
 }
 
 static void index_goes_back(Animal *animal, unsigned queue)
 {
+    describe(animal, queue, 0, RIG_DATA, 16, 0, 0);
     set_available_index(animal, queue, UINT16_MAX);
 }
 
@@ -601,6 +609,37 @@ static void state_with_flipped_bits(Animal *animal, unsigned queue)
     vmm_state_writer_free(&writer);
 }
 
+/* Where the numbers stand in the transport's section, behind its head. */
+#define SECTION_HEAD 22
+#define OFFERED_AT (SECTION_HEAD + 24)
+#define TAKEN_AT (OFFERED_AT + 8)
+#define QUEUE_SIZE_AT (TAKEN_AT + 8)
+#define DESCRIPTORS_AT (QUEUE_SIZE_AT + 2)
+
+/* Whether a state with one byte changed is taken. */
+static gboolean is_taken_with(Animal *animal, size_t at, uint8_t change)
+{
+    VmmStateWriter writer = {0};
+    rig_start(animal->rig, animal_features(animal));
+    save(animal, &writer);
+    writer.bytes[at] ^= change;
+    int failed = load(animal, writer.bytes, writer.length);
+    vmm_state_writer_free(&writer);
+    return failed == 0;
+}
+
+static void state_of_what_cannot_be(Animal *animal, unsigned queue)
+{
+    g_assert_true(is_taken_with(animal, OFFERED_AT, 0));
+    g_assert_false(is_taken_with(animal, OFFERED_AT + 6, 1));       /* features offered */
+    g_assert_false(is_taken_with(animal, TAKEN_AT + 6, 1));         /* features taken */
+    g_assert_false(is_taken_with(animal, QUEUE_SIZE_AT + 1, 0x80)); /* no power of two */
+    g_assert_false(is_taken_with(animal, QUEUE_SIZE_AT, 0x40));     /* no size */
+    g_assert_false(is_taken_with(animal, DESCRIPTORS_AT, 1));       /* misaligned */
+    g_assert_false(is_taken_with(animal, DESCRIPTORS_AT + 4, 1));   /* outside of memory */
+    g_assert_false(is_taken_with(animal, SECTION_HEAD, 2));         /* a status out of order */
+}
+
 static void state_of_another_device(Animal *animal, unsigned queue)
 {
     for (unsigned i = 0; i < ZOO_N; i++) {
@@ -629,6 +668,32 @@ static void test_lengths_that_overflow(void)
     table[1].length = (1U << 30) - 1;
     g_assert_cmpint(vmm_chain_follow(&chain, memory, table, 2, 0), ==, 0);
     g_assert_cmpuint(chain.readable, ==, UINT32_MAX);
+    vmm_memory_free(memory);
+}
+
+/* A power of two that is more than the device takes, which only a saved state can bring. */
+static void test_state_of_a_queue_too_large(void)
+{
+    VmmMemory *memory = NULL;
+    VmmStateWriter writer = {0};
+    VmmStateReader reader;
+    VmmQueue queue;
+    g_assert_cmpint(vmm_memory_new(&memory, RIG_MEMORY, -1, false), ==, 0);
+    for (uint16_t max = 128; max >= 64; max /= 2) {
+        vmm_queue_init(&queue, memory, 128);
+        queue.size = 128;
+        queue.driver = queue.device = 0x10000;
+        g_assert_cmpint(vmm_queue_start(&queue, false), ==, 0);
+        vmm_state_begin(&writer, "queue", 1);
+        vmm_queue_save(&queue, &writer);
+        vmm_state_end(&writer);
+        vmm_queue_init(&queue, memory, max);
+        vmm_state_reader_init(&reader, writer.bytes, writer.length);
+        vmm_state_enter(&reader, "queue", 1);
+        vmm_queue_load(&queue, &reader, false);
+        g_assert_cmpint(reader.failed, ==, max == 128 ? 0 : -EINVAL);
+        vmm_state_writer_free(&writer);
+    }
     vmm_memory_free(memory);
 }
 
@@ -688,6 +753,7 @@ static const struct {
     {"gives-up", gives_up_itself, PASSES},
     {"state-cut", state_that_is_cut_short, PASSES},
     {"state-flipped", state_with_flipped_bits, PASSES},
+    {"state-impossible", state_of_what_cannot_be, PASSES},
     {"state-of-another", state_of_another_device, PASSES},
 };
 
@@ -703,5 +769,6 @@ int main(int argc, char **argv)
             g_test_add_data_func(path, &cases[i][which], tell_lie);
         }
     g_test_add_func("/hostile/overflow", test_lengths_that_overflow);
+    g_test_add_func("/hostile/queue-too-large", test_state_of_a_queue_too_large);
     return g_test_run();
 }
