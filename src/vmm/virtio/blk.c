@@ -87,13 +87,18 @@ static bool is_over_limit(VmmBlk *blk, const VmmChain *chain)
     return wait > 0;
 }
 
+/* Those that were never used come last, so that the memory of most is never touched. */
 static VmmBlkRequest *take_request(VmmBlk *blk)
 {
     VmmBlkRequest *request = blk->free;
-    if (request)
+    if (request) {
         blk->free = request->next_free;
-    else
+    } else if (blk->n_used < IN_FLIGHT) {
+        request = &blk->requests[blk->n_used++];
+        request->blk = blk;
+    } else {
         blk->is_full = true;
+    }
     return request;
 }
 
@@ -226,25 +231,13 @@ static uint64_t features(const VmmBlk *blk)
     return always | VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
-static int add_requests(VmmBlk *blk)
-{
-    blk->requests = calloc(IN_FLIGHT, sizeof *blk->requests);
-    if (!blk->requests)
-        return -ENOMEM;
-    for (size_t i = IN_FLIGHT; i-- > 0;) {
-        blk->requests[i].blk = blk;
-        blk->requests[i].next_free = blk->free;
-        blk->free = &blk->requests[i];
-    }
-    return 0;
-}
-
 int vmm_blk_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmBlkOptions *options)
 {
     VmmBlk *blk = calloc(1, sizeof *blk);
     if (!blk)
         return -ENOMEM;
-    int failed = add_requests(blk);
+    blk->requests = calloc(IN_FLIGHT, sizeof *blk->requests);
+    int failed = blk->requests ? 0 : -ENOMEM;
     if (!failed)
         failed = vmm_loop_add_timer(loop, on_rate_timer, blk, &blk->rate_timer);
     if (failed) {

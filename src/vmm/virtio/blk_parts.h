@@ -35,6 +35,7 @@ struct VmmBlk {
     struct virtio_blk_config config;
     VmmBlkRequest *free;
     VmmBlkRequest *requests;
+    unsigned n_used; /* of them, ever */
 };
 
 /* Of a request whose chain was taken: reads it, bounds it, and fills request->disk. Returns
