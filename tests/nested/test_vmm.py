@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""stead-vmm on a KVM that works: a stock Debian kernel with all devices, snapshots and clones.
+
+checks.c runs inside the nested host, once; each of its lines is a test here.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import nested_host
+
+BUILD = Path(os.environ.get("STEAD_BUILD_DIR", Path(__file__).resolve().parents[2] / "build"))
+VMM = BUILD / "src/vmm/stead-vmm"
+CHECKS = BUILD / "tests/nested/vmm-checks"
+NAMES = re.findall(r'^    {"([^"]+)", \w+},$', (Path(__file__).parent / "checks.c").read_text(),
+                   re.M)
+
+GUEST_MODULES = ["virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon",
+                 "virtio_rng", "button", "evdev"]
+# The guest's side of machine.c: a shell on the agent's port, and the power button.
+GUEST_INIT = """
+busybox ip addr add 10.99.0.2/24 dev eth0
+busybox ip link set eth0 up
+for found in /sys/class/virtio-ports/*; do
+    [ "$(cat $found/name 2>/dev/null)" = stead.agent.0 ] && port=/dev/${found##*/}
+done
+(busybox head -c 24 /dev/input/event0 >/dev/null; busybox poweroff -f) &
+exec 3<>$port
+while true; do
+    while read -r line <&3; do
+        busybox sh -c "$line" >&3 2>&1 3>&-
+        code=$?
+        busybox printf '\\n<%d>\\n' $code >&3
+    done
+    busybox sleep 0.05
+done
+""".strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def lines():
+    for needed in (VMM, CHECKS):
+        if not needed.exists():
+            pytest.skip(f"{needed} is not built (STEAD_BUILD_DIR names the build folder)")
+    try:
+        kernel = nested_host.unpacked_package("linux-image-cloud-amd64")
+        files = {
+            "vmlinuz": next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
+            "initrd": nested_host.guest_initramfs(kernel, GUEST_MODULES, GUEST_INIT),
+        }
+        return nested_host.run({"stead-vmm": VMM, "vmm-checks": CHECKS}, ["vmm-checks"],
+                               memory="1536M", files=files, cpus=2, wanted=["tun"])
+    except nested_host.Unavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_check(lines, name):
+    found = [line for line in lines if re.match(rf"(not )?ok {re.escape(name)}\b", line)]
+    assert found, f"the check did not run; the nested host's last lines:\n" + "\n".join(lines[-20:])
+    assert found[0].startswith("ok "), found[0]
+
+
+def test_figures_are_reported(lines):
+    figures = [line for line in lines if line.startswith("figure ")]
+    print("\n".join(figures))
+    assert figures
