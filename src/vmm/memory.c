@@ -17,6 +17,7 @@
 
 struct VmmMemory {
     uint64_t size;
+    uint8_t *host; /* of its first byte */
     uint8_t *reservation;
     uint64_t reserved;
     int advice; /* of madvise(), to give pages back */
@@ -47,7 +48,7 @@ static int reserve(VmmMemory *memory)
     return 0;
 }
 
-static int map(VmmMemory *memory, int fd, bool shared, uint8_t **host)
+static int map(VmmMemory *memory, int fd, bool shared)
 {
     uintptr_t start = ((uintptr_t)memory->reservation + GUARD + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
     uint8_t *place = memory->reservation + (start - (uintptr_t)memory->reservation);
@@ -56,15 +57,14 @@ static int map(VmmMemory *memory, int fd, bool shared, uint8_t **host)
     if (mmap(place, memory->size, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED)
         return -errno;
     memory->advice = fd >= 0 && shared ? MADV_REMOVE : MADV_DONTNEED;
-    *host = place;
+    memory->host = place;
     return 0;
 }
 
-static void add_region(VmmMemory *memory, uint64_t gpa, uint64_t offset, uint64_t length,
-                       uint8_t *host)
+static void add_region(VmmMemory *memory, uint64_t gpa, uint64_t offset, uint64_t length)
 {
     memory->regions[memory->n_regions++] =
-        (VmmRegion){.gpa = gpa, .length = length, .offset = offset, .host = host + offset};
+        (VmmRegion){.gpa = gpa, .length = length, .offset = offset, .host = memory->host + offset};
 }
 
 int vmm_memory_new(VmmMemory **memory, uint64_t size, int fd, bool shared)
@@ -76,18 +76,17 @@ int vmm_memory_new(VmmMemory **memory, uint64_t size, int fd, bool shared)
     if (!made)
         return -ENOMEM;
     made->size = size;
-    uint8_t *host = NULL;
     failed = reserve(made);
     if (!failed)
-        failed = map(made, fd, shared, &host);
+        failed = map(made, fd, shared);
     if (failed) {
         vmm_memory_free(made);
         return failed;
     }
     uint64_t low = size < VMM_MEMORY_LOW_END ? size : VMM_MEMORY_LOW_END;
-    add_region(made, 0, 0, low, host);
+    add_region(made, 0, 0, low);
     if (size > low)
-        add_region(made, VMM_MEMORY_HIGH_START, low, size - low, host);
+        add_region(made, VMM_MEMORY_HIGH_START, low, size - low);
     *memory = made;
     return 0;
 }

@@ -67,7 +67,9 @@ static int find_stretch(VmmQcow2 *image, uint64_t offset, uint64_t length, bool 
     uint64_t inside = offset & (image->cluster_size - 1);
     uint64_t reach = image->cluster_size;
     int failed = look_up(image, cluster, may_block, stretch);
-    while (!failed && reach - inside < length) {
+    if (failed)
+        return failed;
+    while (reach - inside < length) {
         Stretch next;
         if (look_up(image, ++cluster, may_block, &next) || !goes_on(stretch, &next, reach))
             break;
@@ -76,7 +78,7 @@ static int find_stretch(VmmQcow2 *image, uint64_t offset, uint64_t length, bool 
     stretch->length = reach - inside < length ? reach - inside : length;
     if (stretch->host)
         stretch->host += inside;
-    return failed;
+    return 0;
 }
 
 static int find_stretch_locked(VmmQcow2 *image, uint64_t offset, uint64_t length, Stretch *stretch)

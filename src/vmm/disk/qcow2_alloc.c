@@ -11,6 +11,7 @@
 #include "vmm/disk/qcow2.h"
 
 #define ONES 2048 /* reference counts written at once */
+#define PIECE 512 /* entries of the table read at once */
 
 /* Reference counts in one block. */
 static uint64_t per_block(const VmmQcow2 *image)
@@ -32,16 +33,22 @@ static int find_block(const VmmQcow2 *image, uint64_t block, uint64_t *offset)
     return failed;
 }
 
-/* The last block that is there, or -ENOENT. */
+/* The last block that is there, or -ENOENT. The table is read piece by piece from its end. */
 static int64_t last_block(const VmmQcow2 *image)
 {
-    for (uint64_t block = image->refcount_entries; block-- > 0;) {
-        uint64_t offset;
-        int failed = find_block(image, block, &offset);
+    uint64_t piece[PIECE];
+    for (uint64_t end = image->refcount_entries; end > 0;) {
+        uint64_t start = (end - 1) / PIECE * PIECE, n = end - start;
+        int failed =
+            vmm_image_pread_bytes(image->image.fd, image->refcount_table + start * sizeof *piece,
+                                  piece, n * sizeof *piece);
         if (failed)
             return failed;
-        if (offset != 0)
-            return (int64_t)block;
+        while (n > 0 && piece[n - 1] == 0)
+            n--;
+        if (n > 0)
+            return (int64_t)(start + n - 1);
+        end = start;
     }
     return -ENOENT;
 }

@@ -4,11 +4,10 @@
  * may write: features between DRIVER and FEATURES_OK, queues between FEATURES_OK and DRIVER_OK,
  * and a queue only while it is not ready. So nothing that a device works on moves under it.
  */
-#include "vmm/virtio/mmio.h"
+#include "vmm/virtio/mmio_parts.h"
 
 #include <errno.h>
 #include <linux/virtio_mmio.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,27 +16,6 @@
 #define VENDOR 0x64616574 /* "tead" */
 #define NO_SHARED_MEMORY 0xffffffffU
 #define QUEUE_RESET 0x0c0 /* not offered */
-#define SECTION_VERSION 1
-
-#define S_ACKNOWLEDGE VIRTIO_CONFIG_S_ACKNOWLEDGE
-#define S_DRIVER VIRTIO_CONFIG_S_DRIVER
-#define S_DRIVER_OK VIRTIO_CONFIG_S_DRIVER_OK
-#define S_FEATURES_OK VIRTIO_CONFIG_S_FEATURES_OK
-#define S_NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
-#define S_FAILED VIRTIO_CONFIG_S_FAILED
-
-struct VmmMmio {
-    VmmVirtio *device;
-    VmmIrq irq;
-    uint32_t status;
-    uint32_t interrupt_status;
-    uint32_t device_features_sel;
-    uint32_t driver_features_sel;
-    uint32_t queue_sel;
-    uint32_t generation;
-    uint64_t driver_features;
-    uint64_t refused;
-};
 
 /* --- Queues --- */
 
@@ -47,7 +25,7 @@ static VmmQueue *selected(VmmMmio *mmio)
                                                          : NULL;
 }
 
-static bool is_in(const VmmMmio *mmio, uint32_t set, uint32_t clear)
+bool vmm_mmio_is_in(const VmmMmio *mmio, uint32_t set, uint32_t clear)
 {
     return (mmio->status & set) == set && (mmio->status & (clear | S_FAILED)) == 0;
 }
@@ -56,7 +34,7 @@ static bool is_in(const VmmMmio *mmio, uint32_t set, uint32_t clear)
 static VmmQueue *open_queue(VmmMmio *mmio)
 {
     VmmQueue *queue = selected(mmio);
-    bool is_time = is_in(mmio, S_FEATURES_OK, S_DRIVER_OK | S_NEEDS_RESET);
+    bool is_time = vmm_mmio_is_in(mmio, S_FEATURES_OK, S_DRIVER_OK | S_NEEDS_RESET);
     return queue && is_time && !queue->is_ready ? queue : NULL;
 }
 
@@ -99,7 +77,7 @@ static bool write_queue_size(VmmMmio *mmio, uint32_t offset, uint32_t value)
 static bool write_queue_ready(VmmMmio *mmio, uint32_t offset, uint32_t value)
 {
     VmmQueue *queue = selected(mmio);
-    if (!queue || !is_in(mmio, S_FEATURES_OK, S_DRIVER_OK | S_NEEDS_RESET) || value > 1)
+    if (!queue || !vmm_mmio_is_in(mmio, S_FEATURES_OK, S_DRIVER_OK | S_NEEDS_RESET) || value > 1)
         return false;
     if (value == 0)
         queue->is_ready = false;
@@ -143,7 +121,7 @@ void vmm_mmio_reset(VmmMmio *mmio)
     mmio->driver_features = 0;
 }
 
-static bool are_features_fine(const VmmVirtio *device, uint64_t features)
+bool vmm_mmio_are_features_fine(const VmmVirtio *device, uint64_t features)
 {
     return (features & ~device->offered) == 0 && features & VIRTIO_BIT(VIRTIO_F_VERSION_1);
 }
@@ -168,7 +146,7 @@ static bool advance(VmmMmio *mmio, uint32_t value)
         if (is_new && (mmio->status & before) != before)
             return false;
         if (is_new && bit == S_FEATURES_OK &&
-            !are_features_fine(mmio->device, mmio->driver_features))
+            !vmm_mmio_are_features_fine(mmio->device, mmio->driver_features))
             return false;
         before |= bit;
         if (!is_new)
@@ -202,7 +180,7 @@ static bool write_status(VmmMmio *mmio, uint32_t offset, uint32_t value)
 
 static bool write_driver_features(VmmMmio *mmio, uint32_t offset, uint32_t value)
 {
-    if (!is_in(mmio, S_DRIVER, S_FEATURES_OK) || mmio->driver_features_sel > 1)
+    if (!vmm_mmio_is_in(mmio, S_DRIVER, S_FEATURES_OK) || mmio->driver_features_sel > 1)
         return false;
     return set_half(&mmio->driver_features, value, mmio->driver_features_sel == 1);
 }
@@ -425,100 +403,4 @@ void vmm_mmio_resume(VmmMmio *mmio)
     vmm_virtio_resume(mmio->device);
     if (mmio->interrupt_status)
         vmm_irq_raise(&mmio->irq);
-}
-
-/* --- State --- */
-
-static void section_name(const VmmMmio *mmio, char *name)
-{
-    snprintf(name, VMM_STATE_NAME_MAX, "vio-%s", mmio->device->ops->name);
-}
-
-int vmm_mmio_save(VmmMmio *mmio, VmmStateWriter *writer)
-{
-    VmmVirtio *device = mmio->device;
-    char name[VMM_STATE_NAME_MAX];
-    section_name(mmio, name);
-    vmm_state_begin(writer, name, SECTION_VERSION);
-    vmm_state_put_u32(writer, mmio->status);
-    vmm_state_put_u32(writer, mmio->interrupt_status);
-    vmm_state_put_u32(writer, mmio->device_features_sel);
-    vmm_state_put_u32(writer, mmio->driver_features_sel);
-    vmm_state_put_u32(writer, mmio->queue_sel);
-    vmm_state_put_u32(writer, mmio->generation);
-    vmm_state_put_u64(writer, device->offered);
-    vmm_state_put_u64(writer, mmio->driver_features);
-    for (unsigned i = 0; i < device->ops->n_queues; i++)
-        vmm_queue_save(&device->queues[i], writer);
-    vmm_state_end(writer);
-    vmm_state_begin(writer, device->ops->name, SECTION_VERSION);
-    if (device->ops->save)
-        device->ops->save(device, writer);
-    vmm_state_end(writer);
-    return writer->failed;
-}
-
-/* The status of a device that its driver could have brought about. */
-static bool is_status_sane(const VmmMmio *mmio)
-{
-    static const uint32_t order[] = {S_DRIVER_OK, S_FEATURES_OK, S_DRIVER, S_ACKNOWLEDGE};
-    uint32_t rest = mmio->status & ~(uint32_t)(S_FAILED | S_NEEDS_RESET);
-    uint32_t all = S_DRIVER_OK | S_FEATURES_OK | S_DRIVER | S_ACKNOWLEDGE;
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        if (rest == all)
-            return true;
-        all &= ~order[i];
-    }
-    return rest == 0;
-}
-
-static void load_registers(VmmMmio *mmio, VmmStateReader *reader)
-{
-    mmio->status = vmm_state_get_u32(reader);
-    mmio->interrupt_status = vmm_state_get_u32(reader);
-    mmio->device_features_sel = vmm_state_get_u32(reader);
-    mmio->driver_features_sel = vmm_state_get_u32(reader);
-    mmio->queue_sel = vmm_state_get_u32(reader);
-    mmio->generation = vmm_state_get_u32(reader);
-    uint64_t offered = vmm_state_get_u64(reader);
-    mmio->driver_features = vmm_state_get_u64(reader);
-    if (offered != mmio->device->offered)
-        vmm_state_refuse(reader, "the device offered other features");
-    else if (!is_status_sane(mmio))
-        vmm_state_refuse(reader, "no driver reaches that status");
-    else if (mmio->status & S_FEATURES_OK &&
-             !are_features_fine(mmio->device, mmio->driver_features))
-        vmm_state_refuse(reader, "the driver took features that are not offered");
-}
-
-static void load_transport(VmmMmio *mmio, VmmStateReader *reader)
-{
-    VmmVirtio *device = mmio->device;
-    load_registers(mmio, reader);
-    bool event_index = mmio->driver_features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
-    for (unsigned i = 0; i < device->ops->n_queues; i++) {
-        vmm_queue_load(&device->queues[i], reader, event_index);
-        if (device->queues[i].is_ready && !(mmio->status & S_FEATURES_OK))
-            vmm_state_refuse(reader, "a queue is ready before its driver is");
-    }
-    device->features = mmio->status & S_FEATURES_OK ? mmio->driver_features : 0;
-    device->is_live = is_in(mmio, S_DRIVER_OK, S_NEEDS_RESET);
-}
-
-int vmm_mmio_load(VmmMmio *mmio, VmmStateReader *reader)
-{
-    char name[VMM_STATE_NAME_MAX];
-    section_name(mmio, name);
-    vmm_mmio_reset(mmio);
-    mmio->device->is_paused = true;
-    vmm_state_enter(reader, name, SECTION_VERSION);
-    load_transport(mmio, reader);
-    vmm_state_leave(reader);
-    vmm_state_enter(reader, mmio->device->ops->name, SECTION_VERSION);
-    if (mmio->device->ops->load)
-        mmio->device->ops->load(mmio->device, reader);
-    vmm_state_leave(reader);
-    if (reader->failed)
-        vmm_mmio_reset(mmio);
-    return reader->failed;
 }

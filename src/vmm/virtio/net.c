@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A packet from the tap is read into a buffer of ours, where it waits until the guest has room for
- * all of it; with merged buffers it may take several chains, which become visible at once.
- *
- * A packet of the guest's goes out as it lies in its memory, but for its header: that is copied,
- * held against what the driver negotiated, and the copy is sent.
+ * The device's life, and when it waits for the tap: for packets only while the guest takes them and
+ * no limit holds them, for room only while a packet of the guest's waits for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,37 +11,34 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/parts.h"
 #include "vmm/virtio/net_parts.h"
 
 #define QUEUE_SIZE 256
 #define CONTROL_SIZE 64
-#define ETHERNET_HEADER 14U
-#define NUM_BUFFERS_OFFSET offsetof(struct virtio_net_hdr_v1, num_buffers)
 
 static VmmNet *of_device(VmmVirtio *device)
 {
     return (VmmNet *)device;
 }
 
-static bool is_running(const VmmNet *net)
+bool vmm_net_is_running(const VmmNet *net)
 {
     return net->device.is_live && !net->device.is_paused;
 }
 
-/* Waits for the tap in the directions that can go on. */
-static void watch(VmmNet *net)
+void vmm_net_watch(VmmNet *net)
 {
+    bool has_room = net->device.queues[VMM_NET_RX].is_ready && !net->is_starved;
     uint32_t events = 0;
-    if (is_running(net) && !net->is_starved && !net->is_rx_late)
+    if (vmm_net_is_running(net) && has_room && !net->is_rx_late)
         events |= EPOLLIN;
-    if (is_running(net) && net->is_clogged)
+    if (vmm_net_is_running(net) && net->is_clogged)
         events |= EPOLLOUT;
     if (net->source && events != net->watched && vmm_source_set_events(net->source, events) == 0)
         net->watched = events;
 }
 
-static bool is_over_limit(VmmRate *rate, VmmSource *timer, uint64_t length, bool *is_late)
+bool vmm_net_is_over_limit(VmmRate *rate, VmmSource *timer, uint64_t length, bool *is_late)
 {
     uint64_t wait = *is_late ? 0 : vmm_rate_take(rate, length, vmm_rate_now());
     if (wait > 0) {
@@ -54,179 +48,15 @@ static bool is_over_limit(VmmRate *rate, VmmSource *timer, uint64_t length, bool
     return *is_late;
 }
 
-/* --- To the guest --- */
-
-typedef enum { PLACED, NO_ROOM, NO_FIT } Outcome;
-
-static void give_back(VmmNet *net, uint16_t n)
-{
-    while (n-- > 0)
-        vmm_queue_unpop(&net->device.queues[VMM_NET_RX]);
-}
-
-/* Puts the packet into as many chains as it takes. */
-static Outcome place_merged(VmmNet *net)
-{
-    VmmQueue *queue = &net->device.queues[VMM_NET_RX];
-    VmmChain first, other;
-    uint32_t done = 0;
-    uint16_t n = 0;
-    while (done < net->length) {
-        VmmChain *chain = n == 0 ? &first : &other;
-        if (n == queue->size || !vmm_virtio_pop(&net->device, VMM_NET_RX, chain)) {
-            Outcome outcome = n == queue->size ? NO_FIT : NO_ROOM;
-            give_back(net, n);
-            return outcome;
-        }
-        uint32_t written = vmm_chain_write(chain, 0, net->packet + done, net->length - done);
-        vmm_queue_fill(queue, n++, chain->head, written);
-        done += written;
-    }
-    uint16_t count = htole16(n);
-    vmm_chain_write(&first, NUM_BUFFERS_OFFSET, &count, sizeof count);
-    vmm_queue_publish(queue, n);
-    return PLACED;
-}
-
-static Outcome place_whole(VmmNet *net)
-{
-    VmmQueue *queue = &net->device.queues[VMM_NET_RX];
-    uint16_t count = htole16(1);
-    VmmChain chain;
-    if (!vmm_virtio_pop(&net->device, VMM_NET_RX, &chain))
-        return NO_ROOM;
-    if (chain.writable < net->length) {
-        vmm_queue_unpop(queue);
-        return NO_FIT;
-    }
-    memcpy(net->packet + NUM_BUFFERS_OFFSET, &count, sizeof count);
-    vmm_queue_push(queue, chain.head, vmm_chain_write(&chain, 0, net->packet, net->length));
-    return PLACED;
-}
-
-/* Reads the next packet, unless one waits. False when there is none. */
-static bool read_packet(VmmNet *net)
-{
-    if (net->length > 0)
-        return true;
-    ssize_t n = read(net->fd, net->packet, sizeof net->packet);
-    if (n <= (ssize_t)VMM_NET_HEADER)
-        return false;
-    net->length = (uint32_t)n;
-    return true;
-}
-
-/* False when this direction cannot go on now. A packet that never fits is dropped. */
-static bool receive_one(VmmNet *net)
-{
-    bool had_packet = net->length > 0;
-    if (net->is_rx_late || !read_packet(net))
-        return false;
-    if (!had_packet && is_over_limit(&net->rx_rate, net->rx_timer, net->length, &net->is_rx_late))
-        return false;
-    bool is_merged = vmm_virtio_has(&net->device, VIRTIO_NET_F_MRG_RXBUF);
-    Outcome outcome = is_merged ? place_merged(net) : place_whole(net);
-    net->is_starved = outcome == NO_ROOM;
-    if (outcome != NO_ROOM)
-        net->length = 0;
-    return outcome != NO_ROOM;
-}
-
-static void receive(VmmNet *net)
-{
-    unsigned n = 0;
-    if (!is_running(net))
-        return;
-    while (n < VMM_VIRTIO_BATCH && receive_one(net))
-        n++;
-    if (n > 0)
-        vmm_virtio_signal(&net->device, VMM_NET_RX);
-    watch(net);
-}
-
-/* --- From the guest --- */
-
-static bool is_segmentation_taken(const VmmNet *net, uint8_t type)
-{
-    bool has_ecn = type & VIRTIO_NET_HDR_GSO_ECN;
-    if (has_ecn && !vmm_virtio_has(&net->device, VIRTIO_NET_F_HOST_ECN))
-        return false;
-    switch (type & ~VIRTIO_NET_HDR_GSO_ECN) {
-    case VIRTIO_NET_HDR_GSO_NONE:
-        return !has_ecn;
-    case VIRTIO_NET_HDR_GSO_TCPV4:
-        return vmm_virtio_has(&net->device, VIRTIO_NET_F_HOST_TSO4);
-    case VIRTIO_NET_HDR_GSO_TCPV6:
-        return vmm_virtio_has(&net->device, VIRTIO_NET_F_HOST_TSO6);
-    default:
-        return false;
-    }
-}
-
-/* Copies the packet's header. False for a packet that no driver may send. */
-static bool take_header(const VmmNet *net, const VmmChain *chain, struct virtio_net_hdr_v1 *header)
-{
-    if (chain->readable < VMM_NET_HEADER + ETHERNET_HEADER || chain->readable > VMM_NET_PACKET_MAX)
-        return false;
-    vmm_chain_read(chain, 0, header, sizeof *header);
-    if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&
-        !vmm_virtio_has(&net->device, VIRTIO_NET_F_CSUM))
-        return false;
-    header->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
-    header->num_buffers = 0;
-    return is_segmentation_taken(net, header->gso_type);
-}
-
-/* False when the tap is full. What it refuses otherwise is dropped, as on a wire. */
-static bool send_chain(VmmNet *net, const VmmChain *chain)
-{
-    struct virtio_net_hdr_v1 header;
-    struct iovec parts[VMM_CHAIN_MAX + 1] = {{&header, sizeof header}};
-    if (!take_header(net, chain, &header))
-        return true;
-    unsigned n = vmm_parts_slice(chain->parts, chain->n_readable, VMM_NET_HEADER, chain->readable,
-                                 parts + 1);
-    return writev(net->fd, parts, (int)n + 1) >= 0 || errno != EAGAIN;
-}
-
-/* False when this direction cannot go on now. */
-static bool send_one(VmmNet *net)
-{
-    VmmChain chain;
-    if (net->is_tx_late || !vmm_virtio_pop(&net->device, VMM_NET_TX, &chain))
-        return false;
-    bool is_late = !net->is_clogged &&
-                   is_over_limit(&net->tx_rate, net->tx_timer, chain.readable, &net->is_tx_late);
-    net->is_clogged = !is_late && !send_chain(net, &chain);
-    if (is_late || net->is_clogged) {
-        vmm_queue_unpop(&net->device.queues[VMM_NET_TX]);
-        return false;
-    }
-    vmm_queue_push(&net->device.queues[VMM_NET_TX], chain.head, 0);
-    return true;
-}
-
-static void send(VmmNet *net)
-{
-    unsigned n = 0;
-    while (n < VMM_VIRTIO_BATCH && send_one(net))
-        n++;
-    if (n > 0)
-        vmm_virtio_signal(&net->device, VMM_NET_TX);
-    if (n == VMM_VIRTIO_BATCH)
-        vmm_virtio_again(&net->device, VMM_NET_TX);
-    watch(net);
-}
-
 /* --- Events --- */
 
 static void notify(VmmVirtio *device, unsigned queue)
 {
     VmmNet *net = of_device(device);
     if (queue == VMM_NET_RX)
-        receive(net);
+        vmm_net_receive(net);
     else if (queue == VMM_NET_TX)
-        send(net);
+        vmm_net_send(net);
     else
         vmm_net_control(net);
 }
@@ -249,6 +79,7 @@ static void on_tap(void *data, uint32_t events)
         vmm_virtio_notify(&net->device, VMM_NET_RX);
     if (events & (EPOLLERR | EPOLLHUP))
         lose_tap(net);
+    vmm_net_watch(net); /* also when the device broke and nobody looked at the tap */
 }
 
 static void on_rx_timer(void *data, uint32_t events)
@@ -293,7 +124,7 @@ static void activate(VmmVirtio *device)
 {
     VmmNet *net = of_device(device);
     set_offloads(net, device->features);
-    watch(net);
+    vmm_net_watch(net);
 }
 
 static void reset(VmmVirtio *device)
@@ -302,7 +133,7 @@ static void reset(VmmVirtio *device)
     net->length = 0;
     net->is_starved = net->is_clogged = false;
     net->is_promiscuous = net->is_all_multicast = 0;
-    watch(net);
+    vmm_net_watch(net);
 }
 
 /* A packet that waits is lost, as on a wire. */
@@ -318,7 +149,7 @@ static void resume(VmmVirtio *device)
 {
     VmmNet *net = of_device(device);
     net->is_starved = net->is_clogged = false;
-    watch(net);
+    vmm_net_watch(net);
 }
 
 static void save(VmmVirtio *device, VmmStateWriter *writer)

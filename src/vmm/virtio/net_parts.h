@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What net.c and net_control.c share. */
+/* What the files of the network device share. */
 #pragma once
 
 #include <linux/virtio_net.h>
@@ -33,3 +33,15 @@ typedef struct {
 
 /* Answers what waits in the control queue. */
 void vmm_net_control(VmmNet *net);
+
+/* Carry what can go on in that direction. */
+void vmm_net_receive(VmmNet *net);
+void vmm_net_send(VmmNet *net);
+
+bool vmm_net_is_running(const VmmNet *net);
+
+/* Waits for the tap in the directions that can go on. */
+void vmm_net_watch(VmmNet *net);
+
+/* Whether a packet has to wait; then *is_late is set until the timer. */
+bool vmm_net_is_over_limit(VmmRate *rate, VmmSource *timer, uint64_t length, bool *is_late);
