@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "figures.h"
 #include "machine.h"
 
 #define MEMORY_SIZE (192ULL << 20)
@@ -363,6 +364,8 @@ static const struct {
     {"the power button ends it", power_button_ends_it},
     {"a reset boots again", reset_boots_again},
     {"a clone is saved and restored", second_snapshot_of_a_private_guest},
+    {"starts fast", starts_fast},
+    {"restores fast", restores_fast},
 };
 
 int main(void)
