@@ -6,6 +6,8 @@ checks.c runs inside the nested host, once; each of its lines is a test here.
 
 import os
 import re
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,19 @@ done
 """.strip().splitlines()
 
 
+def overlay_files():
+    """A file system with one file, and an empty copy-on-write image on top of it."""
+    nested_host.need("mke2fs", "qemu-img")
+    with tempfile.TemporaryDirectory() as folder:
+        tree, base, overlay = (Path(folder) / name for name in ("tree", "base.raw", "o.qcow2"))
+        tree.mkdir()
+        (tree / "hello").write_text("from the base\n")
+        for argv in (["mke2fs", "-q", "-t", "ext4", "-d", tree, base, "16M"],
+                     ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay]):
+            subprocess.run(argv, check=True, capture_output=True)
+        return {"base.raw": base.read_bytes(), "overlay.qcow2": overlay.read_bytes()}
+
+
 @pytest.fixture(scope="module")
 def lines():
     for needed in (VMM, CHECKS):
@@ -50,6 +65,7 @@ def lines():
         files = {
             "vmlinuz": next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
             "initrd": nested_host.guest_initramfs(kernel, GUEST_MODULES, GUEST_INIT),
+            **overlay_files(),
         }
         return nested_host.run({"stead-vmm": VMM, "vmm-checks": CHECKS}, ["vmm-checks"],
                                memory="1536M", files=files, cpus=2, wanted=["tun"])
