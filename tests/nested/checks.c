@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "devices.h"
+#include "figures.h"
 #include "machine.h"
 
 #define MEMORY_SIZE (192ULL << 20)
@@ -388,6 +389,8 @@ static const struct {
     {"a reset boots again", reset_boots_again},
     {"a clone is saved and restored", second_snapshot_of_a_private_guest},
     {"keeps what was synced when it is killed", keeps_what_was_synced},
+    {"starts fast", starts_fast},
+    {"restores fast", restores_fast},
 };
 
 int main(void)

@@ -79,6 +79,13 @@ static int listener(const char *machine, const char *name)
     return fd;
 }
 
+const char *machine_socket(const char *name)
+{
+    char *text = NULL;
+    EXPECT(asprintf(&text, "fd=%d", listener(name, "socket")) > 0, "no memory");
+    return text;
+}
+
 static int log_folder(const char *machine)
 {
     char path[64];

@@ -38,6 +38,9 @@ typedef struct {
 
 double now(void);
 
+/* "fd=N" of a listening socket of that name, for an option. */
+const char *machine_socket(const char *name);
+
 void machine_start(Machine *machine, const MachineOptions *options);
 /* Sends a command and returns the line that answers it. */
 const char *machine_command(Machine *machine, const char *text);

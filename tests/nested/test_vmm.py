@@ -6,6 +6,8 @@ checks.c runs inside the nested host, once; each of its lines is a test here.
 
 import os
 import re
+import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -55,6 +57,32 @@ def overlay_files():
         return {"base.raw": base.read_bytes(), "overlay.qcow2": overlay.read_bytes()}
 
 
+# For figures.c: mov $0x3f8, %dx; 1: mov $'!', %al; out %al, %dx; jmp 1b
+TINY_CODE = bytes.fromhex("66baf803b021eeebfb")
+QEMU_ROMS = ["bios-microvm.bin", "pvh.bin", "linuxboot_dma.bin", "kvmvapic.bin", "qboot.rom"]
+
+
+def tiny_kernel():
+    """An ELF file with one segment at 1 MiB and PVH's note."""
+    load, entry, headers = 0x100000, 0x100000, 64 + 2 * 56
+    note = struct.pack("<III4sI", 4, 4, 18, b"Xen", entry)
+    start = headers + len(note)
+    header = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, entry, 64, 0, 0,
+                                                       64, 56, 2, 0, 0, 0)
+    size = len(TINY_CODE)
+    segments = (struct.pack("<IIQQQQQQ", 1, 5, start, load, load, size, size, 4096) +
+                struct.pack("<IIQQQQQQ", 4, 0, headers, 0, 0, len(note), len(note), 4))
+    return header + segments + note + TINY_CODE
+
+
+def qemu_files():
+    """QEMU itself, to compare with; nothing where it lies elsewhere."""
+    roms = Path("/usr/share/qemu")
+    found = {f"qemu/{name}": (roms / name).read_bytes() for name in QEMU_ROMS
+             if (roms / name).exists()}
+    return found, {"qemu-system-x86_64": shutil.which(nested_host.QEMU)} if found else {}
+
+
 @pytest.fixture(scope="module")
 def lines():
     for needed in (VMM, CHECKS):
@@ -65,10 +93,13 @@ def lines():
         files = {
             "vmlinuz": next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
             "initrd": nested_host.guest_initramfs(kernel, GUEST_MODULES, GUEST_INIT),
+            "tiny.elf": tiny_kernel(),
             **overlay_files(),
         }
-        return nested_host.run({"stead-vmm": VMM, "vmm-checks": CHECKS}, ["vmm-checks"],
-                               memory="1536M", files=files, cpus=2, wanted=["tun"])
+        roms, qemu = qemu_files()
+        programs = {"stead-vmm": VMM, "vmm-checks": CHECKS, **qemu}
+        return nested_host.run(programs, ["vmm-checks"], memory="2G", files={**files, **roms},
+                               cpus=2, wanted=["tun"])
     except nested_host.Unavailable as missing:
         pytest.skip(str(missing))
 
