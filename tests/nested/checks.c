@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices.h"
 #include "figures.h"
 #include "machine.h"
 
@@ -58,7 +59,7 @@ void report_figure(const char *name, double value, const char *unit)
     printf("figure %s: %.2f %s\n", name, value, unit);
 }
 
-static void expect_shell(Machine *machine, const char *command, const char *output)
+void expect_shell(Machine *machine, const char *command, const char *output)
 {
     int code = -1;
     const char *found = machine_shell(machine, command, &code, ANSWER_SECONDS);
@@ -150,6 +151,26 @@ static void has_a_network(void)
 static void has_random_numbers(void)
 {
     expect_shell(&a, "busybox head -c 64 /dev/hwrng | busybox wc -c", "64");
+}
+
+static void network_moves_much_data(void)
+{
+    check_bulk_network(&a);
+}
+
+static void has_a_console(void)
+{
+    check_console(&a);
+}
+
+static void gives_free_pages_back(void)
+{
+    check_reported_pages(&a, TEMPLATE);
+}
+
+static void keeps_what_was_synced(void)
+{
+    check_killed_overlay("/overlay.qcow2", "/base.raw");
 }
 
 static void log_has_the_console(void)
@@ -352,9 +373,12 @@ static const struct {
     {"has a disk", has_a_disk},
     {"moves much data", moves_much_data},
     {"has a network", has_a_network},
+    {"moves much data over the network", network_moves_much_data},
     {"has random numbers", has_random_numbers},
+    {"has a console", has_a_console},
     {"logs the serial port", log_has_the_console},
     {"balloon takes and gives memory", balloon_takes_and_gives_memory},
+    {"gives free pages back", gives_free_pages_back},
     {"has little memory of its own", has_little_memory_of_its_own},
     {"is jailed", is_jailed},
     {"is saved", is_saved},
@@ -364,6 +388,7 @@ static const struct {
     {"the power button ends it", power_button_ends_it},
     {"a reset boots again", reset_boots_again},
     {"a clone is saved and restored", second_snapshot_of_a_private_guest},
+    {"keeps what was synced when it is killed", keeps_what_was_synced},
     {"starts fast", starts_fast},
     {"restores fast", restores_fast},
 };

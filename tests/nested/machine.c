@@ -137,7 +137,11 @@ static void add_memory(Arguments *arguments, const MachineOptions *options)
 static void add_devices(Arguments *arguments, const MachineOptions *options)
 {
     char value[64];
-    if (options->disk) {
+    if (options->disk && options->disk_base) {
+        snprintf(value, sizeof value, "format=%s,serial=disk0,fd=%d,base-fd=", options->disk_format,
+                 open_for_child(options->disk, O_RDWR));
+        add_fd(arguments, "--disk", value, open_for_child(options->disk_base, O_RDONLY));
+    } else if (options->disk) {
         snprintf(value, sizeof value,
                  "format=%s,serial=disk0,fd=", options->disk_format ? options->disk_format : "raw");
         add_fd(arguments, "--disk", value, open_for_child(options->disk, O_RDWR));

@@ -20,8 +20,9 @@ typedef struct {
     const char *kernel, *initrd, *command_line; /* NULL: none */
     const char *disk;                           /* a raw file; NULL: none */
     const char *disk_format;
-    const char *state;   /* to restore from; NULL: none */
-    const char *address; /* of this side of its tap, "10.1.1.1/24"; NULL: no network */
+    const char *disk_base; /* what backs it; NULL: nothing */
+    const char *state;     /* to restore from; NULL: none */
+    const char *address;   /* of this side of its tap, "10.1.1.1/24"; NULL: no network */
     unsigned cpus;
     bool is_daemon;
 } MachineOptions;

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,19 @@ while true; do
     busybox sleep 0.05
 done
 """.strip().splitlines()
+
+
+def overlay_files():
+    """A file system with one file, and an empty copy-on-write image on top of it."""
+    nested_host.need("mke2fs", "qemu-img")
+    with tempfile.TemporaryDirectory() as folder:
+        tree, base, overlay = (Path(folder) / name for name in ("tree", "base.raw", "o.qcow2"))
+        tree.mkdir()
+        (tree / "hello").write_text("from the base\n")
+        for argv in (["mke2fs", "-q", "-t", "ext4", "-d", tree, base, "16M"],
+                     ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay]):
+            subprocess.run(argv, check=True, capture_output=True)
+        return {"base.raw": base.read_bytes(), "overlay.qcow2": overlay.read_bytes()}
 
 
 # For figures.c: mov $0x3f8, %dx; 1: mov $'!', %al; out %al, %dx; jmp 1b
@@ -78,8 +93,9 @@ def lines():
         files = {
             "vmlinuz": next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
             "initrd": nested_host.guest_initramfs(kernel, GUEST_MODULES, GUEST_INIT),
+            "tiny.elf": tiny_kernel(),
+            **overlay_files(),
         }
-        files["tiny.elf"] = tiny_kernel()
         roms, qemu = qemu_files()
         programs = {"stead-vmm": VMM, "vmm-checks": CHECKS, **qemu}
         return nested_host.run(programs, ["vmm-checks"], memory="2G", files={**files, **roms},

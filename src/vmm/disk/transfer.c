@@ -63,7 +63,7 @@ int vmm_image_pwrite_bytes(int fd, uint64_t offset, const void *bytes, uint64_t 
 
 int vmm_image_pwrite_zeros(int fd, uint64_t offset, uint64_t length)
 {
-    static const uint8_t zeros[65536];
+    static uint8_t zeros[65536]; /* not const: it takes no room in the program then */
     int failed = 0;
     while (!failed && length > 0) {
         uint64_t n = length < sizeof zeros ? length : sizeof zeros;

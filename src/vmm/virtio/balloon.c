@@ -272,7 +272,5 @@ int vmm_balloon_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop,
         .config = (const uint8_t *)&balloon->config,
         .config_size = CONFIG_SIZE,
     };
-    vmm_virtio_init(&balloon->device);
-    *device = &balloon->device;
-    return 0;
+    return vmm_virtio_init(&balloon->device, device);
 }

@@ -231,11 +231,13 @@ static uint64_t features(const VmmBlk *blk)
     return always | VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);
 }
 
+/* The disk is taken last, so that it stays the caller's until nothing can fail. */
 int vmm_blk_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmBlkOptions *options)
 {
     VmmBlk *blk = calloc(1, sizeof *blk);
     if (!blk)
         return -ENOMEM;
+    blk->device = (VmmVirtio){.ops = &ops, .memory = memory, .loop = loop};
     blk->requests = calloc(IN_FLIGHT, sizeof *blk->requests);
     int failed = blk->requests ? 0 : -ENOMEM;
     if (!failed)
@@ -244,6 +246,9 @@ int vmm_blk_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmB
         free_device(&blk->device);
         return failed;
     }
+    failed = vmm_virtio_init(&blk->device, device);
+    if (failed)
+        return failed;
     blk->disk = options->disk;
     blk->sectors = vmm_disk_size(blk->disk) / VMM_DISK_SECTOR;
     if (options->serial)
@@ -251,11 +256,6 @@ int vmm_blk_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmB
     vmm_rate_init(&blk->rate, options->bytes_per_second, options->operations_per_second,
                   vmm_rate_now());
     set_config(blk);
-    blk->device.ops = &ops;
-    blk->device.memory = memory;
-    blk->device.loop = loop;
-    blk->device.offered = features(blk);
-    vmm_virtio_init(&blk->device);
-    *device = &blk->device;
+    blk->device.offered |= features(blk);
     return 0;
 }

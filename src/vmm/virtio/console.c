@@ -269,13 +269,11 @@ int vmm_console_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop,
         .config = (const uint8_t *)&console->config,
         .config_size = sizeof console->config,
     };
-    vmm_virtio_init(&console->device);
     int failed = add_port(console, VMM_CONSOLE, options->console);
     if (!failed)
         failed = add_port(console, 1, options->named);
-    if (failed)
-        free_device(&console->device);
-    else
-        *device = &console->device;
+    if (!failed)
+        return vmm_virtio_init(&console->device, device);
+    free_device(&console->device);
     return failed;
 }

@@ -13,13 +13,6 @@
      VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
 #define AT_ONCE 1 /* nanosecond */
 
-void vmm_virtio_init(VmmVirtio *device)
-{
-    device->offered |= EVERY_DEVICE;
-    for (unsigned i = 0; i < device->ops->n_queues; i++)
-        vmm_queue_init(&device->queues[i], device->memory, device->ops->queue_sizes[i]);
-}
-
 void vmm_virtio_free(VmmVirtio *device)
 {
     if (!device)
@@ -53,12 +46,23 @@ static void look_again(void *data, uint32_t events)
             vmm_virtio_notify(device, i);
 }
 
+int vmm_virtio_init(VmmVirtio *made, VmmVirtio **device)
+{
+    int failed = vmm_loop_add_timer(made->loop, look_again, made, &made->again_timer);
+    if (failed) {
+        vmm_virtio_free(made);
+        return failed;
+    }
+    made->offered |= EVERY_DEVICE;
+    for (unsigned i = 0; i < made->ops->n_queues; i++)
+        vmm_queue_init(&made->queues[i], made->memory, made->ops->queue_sizes[i]);
+    *device = made;
+    return 0;
+}
+
 void vmm_virtio_again(VmmVirtio *device, unsigned queue)
 {
     device->again |= 1U << queue;
-    if (!device->again_timer &&
-        vmm_loop_add_timer(device->loop, look_again, device, &device->again_timer) < 0)
-        return;
     vmm_source_arm(device->again_timer, AT_ONCE);
 }
 

@@ -58,7 +58,7 @@ typedef struct {
 } VmmVirtioTransport;
 
 struct VmmVirtio {
-    /* Set by the device. */
+    /* Set by the device, with zeros elsewhere. */
     const VmmVirtioOps *ops;
     VmmMemory *memory;
     VmmLoop *loop;
@@ -76,8 +76,9 @@ struct VmmVirtio {
     VmmSource *again_timer;
 };
 
-/* After the device set its part. */
-void vmm_virtio_init(VmmVirtio *device);
+/* After the device set its part: the last step of its making. 0, or a negative errno and the device
+ * was freed. */
+int vmm_virtio_init(VmmVirtio *made, VmmVirtio **device);
 /* The device and all it owns; NULL is fine. */
 void vmm_virtio_free(VmmVirtio *device);
 

@@ -252,7 +252,5 @@ int vmm_net_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmN
         .config = (const uint8_t *)&net->config,
         .config_size = offsetof(struct virtio_net_config, max_virtqueue_pairs),
     };
-    vmm_virtio_init(&net->device);
-    *device = &net->device;
-    return 0;
+    return vmm_virtio_init(&net->device, device);
 }

@@ -43,7 +43,5 @@ int vmm_rng_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop)
     if (!made)
         return -ENOMEM;
     *made = (VmmVirtio){.ops = &ops, .memory = memory, .loop = loop};
-    vmm_virtio_init(made);
-    *device = made;
-    return 0;
+    return vmm_virtio_init(made, device);
 }
