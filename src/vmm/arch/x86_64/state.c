@@ -125,23 +125,19 @@ static int ask_msrs(VmmMachine *machine)
 
 static bool get_msr(const VmmVcpu *vcpu, uint32_t index, uint64_t *value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head.nmsrs = 1, .entry.index = index};
-    if (ioctl(vcpu->fd, KVM_GET_MSRS, &one) != 1)
+    X86FewMsrs few = {.msrs.nmsrs = 1};
+    few.msrs.entries[0].index = index;
+    if (ioctl(vcpu->fd, KVM_GET_MSRS, &few) != 1)
         return false;
-    *value = one.entry.data;
+    *value = few.msrs.entries[0].data;
     return true;
 }
 
 static bool set_msr(const VmmVcpu *vcpu, uint32_t index, uint64_t value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
-    return ioctl(vcpu->fd, KVM_SET_MSRS, &one) == 1;
+    X86FewMsrs few = {.msrs.nmsrs = 1};
+    few.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = value};
+    return ioctl(vcpu->fd, KVM_SET_MSRS, &few) == 1;
 }
 
 static struct kvm_msrs *new_msrs(uint32_t n)
