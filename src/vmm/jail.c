@@ -75,10 +75,10 @@ static int lower_limits(void)
 
 static int drop_bounding_set(void)
 {
-    for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-        if (prctl(PR_CAPBSET_DROP, capability) < 0)
-            return -errno;
-    return 0;
+    int capability = 0;
+    while (prctl(PR_CAPBSET_DROP, capability) == 0)
+        capability++;
+    return errno == EINVAL && capability > 0 ? 0 : -errno; /* beyond the last one */
 }
 
 static int drop_capabilities(void)

@@ -133,6 +133,15 @@ void vmm_machine_free(VmmMachine *machine)
     machine->request_fd = -1;
 }
 
+static void wait_for_all(VmmMachine *machine)
+{
+    unsigned n_threads = 0;
+    for (unsigned i = 0; i < machine->n_vcpus; i++)
+        n_threads += machine->vcpus[i].has_thread;
+    while (machine->n_parked < n_threads)
+        pthread_cond_wait(&machine->parked, &machine->lock);
+}
+
 int vmm_machine_start(VmmMachine *machine, VmmError *error)
 {
     int failed = vmm_vcpu_prepare_kicks();
@@ -140,20 +149,16 @@ int vmm_machine_start(VmmMachine *machine, VmmError *error)
         failed = vmm_vcpu_start(&machine->vcpus[i]);
     if (failed)
         return vmm_error_errno(error, failed, "no thread for a vCPU");
-    vmm_machine_pause(machine);
+    wait_for_all(machine);
     return 0;
 }
 
 void vmm_machine_pause(VmmMachine *machine)
 {
-    unsigned n_threads = 0;
     machine->is_paused = true;
-    for (unsigned i = 0; i < machine->n_vcpus; i++) {
+    for (unsigned i = 0; i < machine->n_vcpus; i++)
         vmm_vcpu_kick(&machine->vcpus[i]);
-        n_threads += machine->vcpus[i].has_thread;
-    }
-    while (machine->n_parked < n_threads)
-        pthread_cond_wait(&machine->parked, &machine->lock);
+    wait_for_all(machine);
 }
 
 void vmm_machine_resume(VmmMachine *machine)

@@ -35,6 +35,7 @@ typedef struct {
     struct kvm_run *run;
     pthread_t thread;
     bool has_thread;
+    bool has_run; /* it entered the guest before */
 } VmmVcpu;
 
 typedef enum {

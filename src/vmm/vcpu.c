@@ -133,7 +133,8 @@ static void finish_access(VmmVcpu *vcpu)
 static void park(VmmVcpu *vcpu)
 {
     VmmMachine *machine = vcpu->machine;
-    finish_access(vcpu);
+    if (vcpu->has_run)
+        finish_access(vcpu);
     machine->n_parked++;
     pthread_cond_broadcast(&machine->parked);
     while (machine->is_paused && !machine->is_ending)
@@ -153,6 +154,7 @@ static bool wait_for_turn(VmmVcpu *vcpu)
 static void run_once(VmmVcpu *vcpu)
 {
     VmmMachine *machine = vcpu->machine;
+    vcpu->has_run = true;
     pthread_mutex_unlock(&machine->lock);
     int failed = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? errno : 0;
     pthread_mutex_lock(&machine->lock);

@@ -23,8 +23,8 @@
 #define TEMPLATE "/tmp/template.memory"
 #define STATE "/tmp/template.state"
 #define DISK "/tmp/disk"
-#define BOOT_SECONDS 60
-#define ANSWER_SECONDS 20
+#define BOOT_SECONDS 120
+#define ANSWER_SECONDS 60
 
 jmp_buf check_failed;
 static char why[1024];

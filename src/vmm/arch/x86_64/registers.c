@@ -131,15 +131,12 @@ static int set_local_apic(const VmmVcpu *vcpu)
 /* All memory can be cached, as a kernel expects that firmware said. */
 static int set_boot_msrs(const VmmVcpu *vcpu)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[2];
-    } msrs = {
-        .head.nmsrs = 2,
-        .entries = {{.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS},
-                    {.index = MSR_MTRR_DEFAULT, .data = MTRR_ON_WRITE_BACK}},
-    };
-    int done = ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+    X86FewMsrs few = {.msrs.nmsrs = 2};
+    few.msrs.entries[0] =
+        (struct kvm_msr_entry){.index = MSR_MISC_ENABLE, .data = MISC_FAST_STRINGS};
+    few.msrs.entries[1] =
+        (struct kvm_msr_entry){.index = MSR_MTRR_DEFAULT, .data = MTRR_ON_WRITE_BACK};
+    int done = ioctl(vcpu->fd, KVM_SET_MSRS, &few);
     return done < 0 ? -errno : done == 2 ? 0 : -EIO;
 }
 

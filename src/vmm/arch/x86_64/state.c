@@ -114,29 +114,30 @@ static int ask_msrs(VmmMachine *machine)
         free(list);
         return -errno;
     }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < list->nmsrs; i++)
+        if (is_saved(list->indices[i]))
+            list->indices[n++] = list->indices[i];
+    list->nmsrs = n;
     machine->arch->msrs = list;
     return 0;
 }
 
 static bool get_msr(const VmmVcpu *vcpu, uint32_t index, uint64_t *value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head.nmsrs = 1, .entry.index = index};
-    if (ioctl(vcpu->fd, KVM_GET_MSRS, &one) != 1)
+    X86FewMsrs few = {.msrs.nmsrs = 1};
+    few.msrs.entries[0].index = index;
+    if (ioctl(vcpu->fd, KVM_GET_MSRS, &few) != 1)
         return false;
-    *value = one.entry.data;
+    *value = few.msrs.entries[0].data;
     return true;
 }
 
 static bool set_msr(const VmmVcpu *vcpu, uint32_t index, uint64_t value)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
-    return ioctl(vcpu->fd, KVM_SET_MSRS, &one) == 1;
+    X86FewMsrs few = {.msrs.nmsrs = 1};
+    few.msrs.entries[0] = (struct kvm_msr_entry){.index = index, .data = value};
+    return ioctl(vcpu->fd, KVM_SET_MSRS, &few) == 1;
 }
 
 static struct kvm_msrs *new_msrs(uint32_t n)
@@ -144,21 +145,38 @@ static struct kvm_msrs *new_msrs(uint32_t n)
     return calloc(1, sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
 }
 
-/* KVM stops at the first MSR that this vCPU does not have: what follows is read one by one. */
+/* Asks for the MSRs from `first` on; KVM stops at one that this vCPU does not have. Returns how
+ * many it told, in all->entries from `n` on. */
+static int read_some_msrs(const VmmVcpu *vcpu, const struct kvm_msr_list *list, uint32_t first,
+                          struct kvm_msrs *all, uint32_t n)
+{
+    struct kvm_msrs *some = new_msrs(list->nmsrs - first);
+    if (some == NULL)
+        return -ENOMEM;
+    some->nmsrs = list->nmsrs - first;
+    for (uint32_t i = 0; i < some->nmsrs; i++)
+        some->entries[i].index = list->indices[first + i];
+    int told = ioctl(vcpu->fd, KVM_GET_MSRS, some);
+    if (told > 0)
+        memcpy(all->entries + n, some->entries, (size_t)told * sizeof some->entries[0]);
+    free(some);
+    return told < 0 ? 0 : told;
+}
+
 static struct kvm_msrs *read_msrs(const VmmVcpu *vcpu)
 {
     const struct kvm_msr_list *list = vcpu->machine->arch->msrs;
     struct kvm_msrs *msrs = new_msrs(list->nmsrs);
-    uint32_t n = 0;
-    if (msrs == NULL)
-        return NULL;
-    for (uint32_t i = 0; i < list->nmsrs; i++) {
-        uint64_t value;
-        if (!is_saved(list->indices[i]) || !get_msr(vcpu, list->indices[i], &value))
-            continue;
-        msrs->entries[n++] = (struct kvm_msr_entry){.index = list->indices[i], .data = value};
+    uint32_t at = 0;
+    while (msrs && at < list->nmsrs) {
+        int told = read_some_msrs(vcpu, list, at, msrs, msrs->nmsrs);
+        if (told < 0) {
+            free(msrs);
+            return NULL;
+        }
+        msrs->nmsrs += (uint32_t)told;
+        at += (uint32_t)told + 1; /* over the one that is not there */
     }
-    msrs->nmsrs = n;
     return msrs;
 }
 

@@ -51,6 +51,12 @@ int x86_set_boot_registers(VmmMachine *machine, const X86Kernel *kernel, VmmErro
 /* As after a reset, for a test's code in real mode at that address below 64 KiB. */
 int x86_set_real_mode(VmmMachine *machine, uint16_t address, VmmError *error);
 
+/* Room for two MSRs, as KVM takes them. */
+typedef union {
+    struct kvm_msrs msrs;
+    uint8_t room[sizeof(struct kvm_msrs) + 2 * sizeof(struct kvm_msr_entry)];
+} X86FewMsrs;
+
 /* Sections of the vCPUs and of what the kernel emulates (state.c). */
 void x86_save_kvm(VmmMachine *machine, VmmStateWriter *writer);
 void x86_load_kvm(VmmMachine *machine, VmmStateReader *reader);
