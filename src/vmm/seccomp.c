@@ -39,6 +39,7 @@ static const uint32_t IOCTLS[] = {
     KVM_GET_CLOCK,
     KVM_SET_CLOCK,
 #ifdef __x86_64__
+    KVM_KVMCLOCK_CTRL, /* a pause is over */
     KVM_GET_SREGS,
     KVM_SET_SREGS,
     KVM_GET_MSRS,

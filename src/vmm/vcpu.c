@@ -140,6 +140,8 @@ static void park(VmmVcpu *vcpu)
     while (machine->is_paused && !machine->is_ending)
         pthread_cond_wait(&machine->resumed, &machine->lock);
     machine->n_parked--;
+    if (!machine->is_ending)
+        vmm_arch_resumed(vcpu);
 }
 
 /* False: the thread is to end. */

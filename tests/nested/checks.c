@@ -120,6 +120,15 @@ static void has_two_vcpus(void)
                  "kvm-clock");
 }
 
+static void kernel_has_no_complaint(void)
+{
+    expect_shell(
+        &a,
+        "busybox dmesg | busybox grep -iE 'acpi.*(error|warn)|firmware bug|BUG:|call trace' "
+        "|| echo none",
+        "none");
+}
+
 static void has_a_disk(void)
 {
     char text[6] = "";
@@ -370,6 +379,7 @@ static const struct {
 } CHECKS[] = {
     {"boots a stock Debian kernel", boots},
     {"has two vCPUs and kvmclock", has_two_vcpus},
+    {"the kernel has no complaint", kernel_has_no_complaint},
     {"has a disk", has_a_disk},
     {"moves much data", moves_much_data},
     {"has a network", has_a_network},

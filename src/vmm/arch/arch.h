@@ -34,6 +34,10 @@ bool vmm_arch_take_exit(VmmVcpu *vcpu);
 /* The address of the instruction that the vCPU is at, for a message. */
 uint64_t vmm_arch_instruction(VmmVcpu *vcpu);
 
+/* The vCPU goes on after a pause: its guest is told, so that it does not take the time for a fault
+ * of its own. In the vCPU's thread. */
+void vmm_arch_resumed(VmmVcpu *vcpu);
+
 /* The power button is pressed and let go. */
 void vmm_arch_press_power(VmmMachine *machine);
 

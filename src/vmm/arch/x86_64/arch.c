@@ -134,6 +134,12 @@ uint64_t vmm_arch_instruction(VmmVcpu *vcpu)
     return ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ? 0 : regs.rip;
 }
 
+void vmm_arch_resumed(VmmVcpu *vcpu)
+{
+    /* Fails for a guest without kvmclock, which has no watchdog to be told either. */
+    ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+}
+
 void vmm_arch_press_power(VmmMachine *machine)
 {
     vmm_power_press_button(&machine->arch->power);

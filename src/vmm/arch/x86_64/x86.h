@@ -57,6 +57,12 @@ typedef union {
     uint8_t room[sizeof(struct kvm_msrs) + 2 * sizeof(struct kvm_msr_entry)];
 } X86FewMsrs;
 
+/* Finds out which MSRs are saved; before the next two. 0 or a negative errno. */
+int x86_ask_msrs(VmmMachine *machine);
+/* A vCPU's, into and from an open section. */
+void x86_save_msrs(const VmmVcpu *vcpu, VmmStateWriter *writer);
+void x86_load_msrs(const VmmVcpu *vcpu, VmmStateReader *reader);
+
 /* Sections of the vCPUs and of what the kernel emulates (state.c). */
 void x86_save_kvm(VmmMachine *machine, VmmStateWriter *writer);
 void x86_load_kvm(VmmMachine *machine, VmmStateReader *reader);
