@@ -5,6 +5,8 @@
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 
+#define LEAKS 3 /* qemu-img check: and nothing worse, as after any cut */
+
 Folder *folder_new(void)
 {
     Folder *folder = g_new0(Folder, 1);
@@ -53,7 +55,7 @@ int run(const char *format, ...)
                  &error);
     g_assert_no_error(error);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (code != 0)
+    if (code != 0 && code != LEAKS)
         g_test_message("%s: %d: %s%s", line, code, out, complaint);
     return code;
 }
