@@ -18,7 +18,7 @@ static gboolean add_nic(SteadEngine *engine, SteadMachine *machine, const SteadN
     }
     SteadMachineNic *nic = g_new0(SteadMachineNic, 1);
     nic->network = g_strdup(network->libvirt_name);
-    nic->bridge = network->libvirt_name ? NULL : g_strdup(network->bridge);
+    nic->bridge = g_strdup(network->bridge);
     nic->mac = g_strdup(record->mac);
     g_ptr_array_add(machine->nics, nic);
     return TRUE;
@@ -32,6 +32,7 @@ static void add_disk(SteadEngine *engine, SteadMachine *machine, const SteadDisk
     disk->format = g_strdup(record->format);
     disk->serial = volume ? g_strdup(volume->name) : NULL;
     disk->read_only = record->read_only;
+    disk->backing = record->backing ? g_strdupv(record->backing) : NULL;
     g_ptr_array_add(machine->disks, disk);
 }
 
