@@ -27,6 +27,7 @@ typedef struct {
 
 static const Field fields[] = {
     {"kind", "kind", FIELD_TEXT},         {"cpus", "cpus", FIELD_INTEGER},
+    {"cmdline", "cmdline", FIELD_TEXT},
     {"memory", "memory", FIELD_TEXT},     {"disk", "disk", FIELD_TEXT},
     {"pool", "pool", FIELD_TEXT},         {"network", "networks", FIELD_LIST},
     {"port", "ports", FIELD_LIST},        {"hostname", "hostname", FIELD_TEXT},
@@ -80,11 +81,23 @@ static gboolean add_user_data(SteadCall *call, JsonBuilder *builder, GError **er
     return TRUE;
 }
 
+/* Files that the daemon reads: their paths are made absolute where the user's folder is known. */
+static void add_file(SteadCall *call, JsonBuilder *builder, const char *option)
+{
+    const char *given = stead_call_text(call, option);
+    g_autofree char *path = given ? g_canonicalize_filename(given, NULL) : NULL;
+    if (path)
+        stead_json_add_text(builder, option, path);
+}
+
 static gboolean add_spec(SteadCall *call, JsonBuilder *builder, GError **error)
 {
     json_builder_set_member_name(builder, "spec");
     json_builder_begin_object(builder);
-    stead_json_add_text(builder, "image", stead_call_argument(call, 0));
+    if (stead_call_n_arguments(call) > 0)
+        stead_json_add_text(builder, "image", stead_call_argument(call, 0));
+    add_file(call, builder, "kernel");
+    add_file(call, builder, "initrd");
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
         add_field(call, builder, &fields[i]);
     if (!add_keys(call, builder, error) || !add_user_data(call, builder, error))
@@ -139,7 +152,8 @@ static GStrv make_names(SteadCall *call)
 {
     const char *given = stead_call_text(call, "name");
     guint64 count = stead_call_number(call, "count", 1);
-    g_autofree char *base = given ? g_strdup(given) : invent_name(stead_call_argument(call, 0));
+    const char *image = stead_call_n_arguments(call) > 0 ? stead_call_argument(call, 0) : "kernel";
+    g_autofree char *base = given ? g_strdup(given) : invent_name(image);
     g_autoptr(GStrvBuilder) names = g_strv_builder_new();
     for (guint64 i = 1; i <= count && i <= MAX_COUNT; i++) {
         g_autofree char *name =
@@ -178,6 +192,11 @@ static int run(SteadCall *call, GError **error)
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "--count is from 1 to %d", MAX_COUNT);
         return 2;
     }
+    if (stead_call_n_arguments(call) == 0 && !stead_call_has(call, "kernel")) {
+        stead_set_error(error, STEAD_ERROR_INVALID, "For instance: stead run debian:12",
+                        "'stead run' needs an image, a template or a --kernel");
+        return 2;
+    }
     g_auto(GStrv) names = make_names(call);
     g_autoptr(SteadWatch) watch = stead_watch_new(call, stead_call_json(call), error);
     if (watch == NULL || !begin(call, watch, names, error))
@@ -199,6 +218,7 @@ static const SteadArgument arguments[] = {
     {.name = "IMAGE",
      .doc = "an image of the local store or the catalogue: debian:12, ubuntu:24.04; or a template: "
             "template:base",
+     .optional = TRUE,
      .complete = STEAD_COMPLETE_IMAGE},
     {NULL},
 };
@@ -219,6 +239,21 @@ static const SteadOption options[] = {
      .choices = "auto|vm|microvm",
      .doc = "what runs it",
      .fallback = "auto"},
+    {.name = "kernel",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "FILE",
+     .doc = "a kernel that a microvm boots: bzImage, or ELF with a PVH entry, such as a unikernel",
+     .fallback = "the image's",
+     .complete = STEAD_COMPLETE_FILE},
+    {.name = "initrd",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "FILE",
+     .doc = "the initramfs for that kernel",
+     .complete = STEAD_COMPLETE_FILE},
+    {.name = "cmdline",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "TEXT",
+     .doc = "the kernel's command line"},
     {.name = "cpus",
      .letter = 'c',
      .type = STEAD_OPTION_NUMBER,

@@ -3,6 +3,7 @@
  * stead template: frozen, booted instances to clone from. A clone is an instance like any other,
  * made by `stead run template:NAME`.
  */
+#include "base/error.h"
 #include "cli/collection.h"
 #include "cli/commands.h"
 #include "cli/json.h"

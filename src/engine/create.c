@@ -9,6 +9,7 @@
 #include "engine/claims.h"
 #include "engine/create.h"
 #include "engine/template.h"
+#include "image/kernel.h"
 #include "image/boot.h"
 #include "image/seed.h"
 #include "model/check.h"
@@ -50,7 +51,7 @@ static gboolean find_image(gpointer data, GError **error)
 
 static gboolean ensure_image(Create *create, GError **error)
 {
-    if (create->instance->template)
+    if (create->instance->template || create->instance->spec->image == NULL)
         return TRUE;
     if (!stead_job_sync(create->job, find_image, create, error))
         return FALSE;
@@ -69,10 +70,22 @@ static gboolean ensure_image(Create *create, GError **error)
     return FALSE;
 }
 
+/* A kernel of the user's own: as it is now, whatever becomes of that file. */
+static gboolean copy_kernel(const Create *create, GError **error)
+{
+    const SteadInstanceSpec *spec = create->instance->spec;
+    g_autofree char *dir = stead_engine_instance_dir(create->engine, create->id);
+    return stead_make_dir(dir, 0711, error) &&
+           stead_kernel_take(spec->kernel, dir, "kernel", error) &&
+           (spec->initrd == NULL || stead_kernel_take(spec->initrd, dir, "initrd", error));
+}
+
 /* What cannot boot is told now, and not when it is first started. */
 static gboolean find_kernel(const Create *create, GError **error)
 {
-    if (create->instance->kind != STEAD_KIND_MICROVM || create->image == NULL)
+    if (create->instance->spec->kernel && !copy_kernel(create, error))
+        return FALSE;
+    if (create->instance->spec->kernel || create->instance->kind != STEAD_KIND_MICROVM || create->image == NULL)
         return TRUE;
     stead_job_progress("taking the kernel out of the image", -1, create->job);
     g_autoptr(SteadBootFiles) files =
@@ -108,6 +121,8 @@ static gboolean write_seed(Create *create, GError **error)
         nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
         set_names(&nics[i], create->networks->pdata[i], text);
     }
+    if (instance->spec->image == NULL)
+        return stead_make_dir(dir, 0711, error);
     SteadSeedOptions options = {
         .instance_id = instance->id,
         .hostname = stead_engine_hostname(instance),
@@ -244,6 +259,9 @@ static void choose_kind(SteadInstance *instance, const SteadTemplate *template)
     } else if (instance->spec->kind != STEAD_KIND_AUTO) {
         instance->kind = instance->spec->kind;
         instance->kind_reason = g_strdup("asked for");
+    } else if (instance->spec->kernel) {
+        instance->kind = STEAD_KIND_MICROVM;
+        instance->kind_reason = g_strdup("it has a kernel of its own");
     } else {
         instance->kind = STEAD_KIND_VM;
         instance->kind_reason = g_strdup("the image is a disk with a system of its own");
@@ -271,7 +289,7 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     instance->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
     if (!stead_name_check("instance", name, error))
         return NULL;
-    if (spec->image == NULL || stead_instance_spec_names_files(spec)) {
+    if ((spec->image == NULL && spec->kernel == NULL) || stead_instance_spec_names_files(spec)) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s",
                         spec->image ? "files must be read by the client: send their contents"
                                     : "an instance needs an image");

@@ -75,7 +75,8 @@ gboolean stead_create_disks(Create *create, GError **error)
     if (instance->template)
         return stead_clone_disks(create, error);
     g_ptr_array_set_size(instance->disks, 0);
-    if (!stead_job_sync(create->job, claim_volumes, create, error) || !clone_root(create, error))
+    if (!stead_job_sync(create->job, claim_volumes, create, error) ||
+        (create->image && !clone_root(create, error)))
         return FALSE;
     for (guint i = 0; i < instance->spec->disks->len; i++) {
         const SteadDiskSpec *wanted = instance->spec->disks->pdata[i];

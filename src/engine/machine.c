@@ -45,7 +45,8 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
     machine->domain = g_strdup_printf("stead%s-%s", engine->paths->tag, instance->name);
     machine->dir = stead_engine_instance_dir(engine, instance->id);
     machine->run_dir = stead_engine_instance_run_dir(engine, instance->id);
-    machine->seed = g_build_filename(machine->dir, "seed.iso", NULL);
+    if (instance->spec->image)
+        machine->seed = g_build_filename(machine->dir, "seed.iso", NULL);
     machine->accel = g_strdup(stead_engine_accel(engine));
     machine->spec = stead_instance_spec_copy(instance->spec);
     for (guint i = 0; i < instance->disks->len; i++)

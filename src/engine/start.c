@@ -11,6 +11,9 @@
 #include "net/ports.h"
 #include "net/reservations.h"
 
+/* For any kernel: where it talks, and that a panic ends it. */
+#define STEAD_CMDLINE "console=ttyS0 reboot=t panic=-1"
+
 /* What a start needs, copied on the main loop. */
 typedef struct {
     SteadEngine *engine;
@@ -247,19 +250,33 @@ static gboolean start_clone(const Start *start, GError **error)
                              start->networks, start->nics, keys, error);
 }
 
-/* A kind that boots a kernel directly takes it out of its image. */
+static char *make_cmdline(const SteadMachine *machine, const char *root)
+{
+    if (machine->spec->cmdline)
+        return g_strdup(machine->spec->cmdline);
+    return root ? g_strdup_printf("root=%s ro " STEAD_CMDLINE, root) : g_strdup(STEAD_CMDLINE);
+}
+
+/* A kind that boots a kernel directly has its own, or takes it out of its image. */
 static gboolean find_kernel(const Start *start, GError **error)
 {
     SteadMachine *machine = start->machine;
+    const SteadInstanceSpec *spec = machine->spec;
+    g_autoptr(SteadBootFiles) files = NULL;
     if (stead_runtime_kind(start->runtime) != STEAD_KIND_MICROVM || machine->frozen)
         return TRUE;
-    g_autoptr(SteadBootFiles) files =
-        stead_boot_files(start->engine->image_store, start->digest, NULL, NULL, error);
-    if (files == NULL)
-        return FALSE;
-    machine->kernel = g_strdup(files->kernel);
-    machine->initrd = g_strdup(files->initrd);
-    machine->cmdline = g_strdup_printf("root=%s ro console=ttyS0 reboot=t panic=-1", files->root);
+    if (start->digest) {
+        files = stead_boot_files(start->engine->image_store, start->digest, NULL, NULL, error);
+        if (files == NULL)
+            return FALSE;
+    }
+    machine->kernel = spec->kernel ? g_build_filename(machine->dir, "kernel", NULL)
+                                   : g_strdup(files ? files->kernel : NULL);
+    if (spec->initrd)
+        machine->initrd = g_build_filename(machine->dir, "initrd", NULL);
+    else if (spec->kernel == NULL && files)
+        machine->initrd = g_strdup(files->initrd);
+    machine->cmdline = make_cmdline(machine, files ? files->root : NULL);
     return TRUE;
 }
 
