@@ -26,6 +26,7 @@ typedef struct {
 } ProgramPackage;
 
 static const ProgramPackage packages[] = {
+    {"debugfs", "e2fsprogs"},
     {"dnsmasq", "dnsmasq-base"},
     {"libvirtd", "libvirt-daemon"},
     {"mcopy", "mtools"},
