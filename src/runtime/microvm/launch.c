@@ -26,6 +26,7 @@
 #include "net/tap.h"
 #include "runtime/microvm/internal.h"
 #include "runtime/microvm/qemu_args.h"
+#include "runtime/microvm/tsc.h"
 
 #define QEMU "qemu-system-x86_64"
 #define FIRST_FD 3
@@ -240,7 +241,9 @@ static gboolean spawn(SteadMicrovm *microvm, const SteadMachine *machine, const 
                         "the program %s is not installed", QEMU);
         return FALSE;
     }
-    g_auto(GStrv) args = stead_qemu_args(program, machine, &handover->numbers);
+    SteadQemuFds numbers = handover->numbers;
+    numbers.tsc_khz = g_str_equal(machine->accel, "tcg") ? stead_tsc_khz() : 0;
+    g_auto(GStrv) args = stead_qemu_args(program, machine, &numbers);
     g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
     g_autofree char *log = g_build_filename(machine->run_dir, "engine.log", NULL);
     Confinement confinement = find_confinement(machine);

@@ -55,7 +55,9 @@ static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadQe
         add(args, "-kernel", "%s", machine->kernel);
     if (machine->initrd)
         add(args, "-initrd", "%s", machine->initrd);
-    if (machine->cmdline)
+    if (machine->cmdline && fds->tsc_khz && machine->spec->cmdline == NULL)
+        add(args, "-append", "%s tsc=reliable tsc_early_khz=%u", machine->cmdline, fds->tsc_khz);
+    else if (machine->cmdline)
         add(args, "-append", "%s", machine->cmdline);
 }
 
