@@ -23,7 +23,6 @@ typedef struct {
     int qmp, console, agent; /* listening sockets */
     int log;                 /* the console's, for appending */
     int memory;              /* the frozen machine's, sealed: QEMU opens it for writing */
-    int state;               /* likewise */
     int seed;
     guint tsc_khz; /* of the host, for an emulated guest; 0: unknown */
     GArray *disks; /* int: for each disk, its own descriptor and then those of its backing files */
