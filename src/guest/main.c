@@ -12,6 +12,7 @@
 #include "guest/files.h"
 #include "guest/identity.h"
 #include "guest/init.h"
+#include "guest/install.h"
 #include "guest/loop.h"
 #include "guest/network.h"
 #include "guest/power.h"
@@ -66,8 +67,18 @@ static int usage(int fd, int code)
                "  --port NAME    the virtio port to the host; " GUEST_PORT_NAME "\n"
                "  --socket PATH  listens there instead, for one host after the other\n"
                "  --fd N         a socket that is open already: a connection, or one that listens\n"
+               "  --install DIR  only puts itself and its systemd unit below DIR, which is /run\n"
                "  --version      only print the version\n",
                code);
+}
+
+static int install(const char *folder)
+{
+    const char *what;
+    int failed = guest_install(folder, &what);
+    if (failed)
+        guest_complain("install: cannot", what, failed);
+    return failed ? 1 : -1;
 }
 
 /* 0, or what is wrong with them: EXIT_USAGE; or -1 when there is nothing left to do. */
@@ -80,6 +91,8 @@ static int read_options(int argc, char **argv, GuestTransport *transport)
             return say(STDOUT_FILENO, "stead-agent " STEAD_VERSION "\n", -1);
         if (strcmp(argv[i], "--help") == 0)
             return usage(STDOUT_FILENO, -1);
+        if (strcmp(argv[i], "--install") == 0 && value)
+            return install(value);
         if (strcmp(argv[i], "--port") == 0 && value)
             transport->port = value;
         else if (strcmp(argv[i], "--socket") == 0 && value)
