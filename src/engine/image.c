@@ -252,6 +252,12 @@ static GHashTable *digests_in_use(SteadEngine *engine, const SteadImage *except)
         if (instance->image_digest)
             g_hash_table_add(digests, g_strdup(instance->image_digest));
     }
+    g_autoptr(GPtrArray) templates = stead_table_list(engine->templates);
+    for (guint i = 0; i < templates->len; i++) {
+        const SteadTemplate *template = templates->pdata[i];
+        if (template->image_digest)
+            g_hash_table_add(digests, g_strdup(template->image_digest));
+    }
     return digests;
 }
 

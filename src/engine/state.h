@@ -44,10 +44,10 @@ struct _SteadEngine {
     SteadEvents *events;
     SteadJobs *jobs;
     SteadLibvirt *libvirt;
-    SteadRuntime *vm;
+    SteadRuntime *runtimes[STEAD_N_KINDS]; /* NULL: none of that kind */
     SteadImageStore *image_store;
     SteadKvm *kvm;
-    SteadTable *instances, *snapshots, *networks, *volumes, *images;
+    SteadTable *instances, *snapshots, *networks, *volumes, *images, *templates;
     GHashTable *live;    /* instance id → SteadLive */
     GHashTable *heard;   /* instance id → SteadActual: the host's last word while a job had it */
     GThreadPool *probes; /* readiness */
@@ -64,8 +64,11 @@ struct _SteadEngine {
 
 /* The runtime of a kind; never NULL for a kind that a record can have. */
 SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
+
 /* "kvm" or "tcg". */
 const char *stead_engine_accel(SteadEngine *engine);
+/* Writes down what the next run of an instance is run by, and why. */
+void stead_engine_choose(SteadEngine *engine, SteadInstance *instance);
 
 /* ---- records.c ---- */
 
@@ -206,6 +209,10 @@ void stead_engine_changed(SteadEngine *engine);
 /* Looks at the readiness rule from now on until it holds. */
 void stead_engine_await_ready(SteadEngine *engine, SteadLive *live);
 
+/* The agent of a running instance that was ready before has just done what it was asked: where the
+ * rule asks for no more, it is ready. */
+void stead_engine_agent_answered(SteadEngine *engine, SteadInstance *instance);
+
 /* ---- actual.c: the host's word ---- */
 
 /* A SteadActualFunc: an instance changed by itself. */
@@ -243,6 +250,7 @@ typedef struct {
     SteadJob *job; /* set by the body */
     char *id;
     char *name;
+    SteadRuntime *runtime; /* of the instance, for a job on one */
     SteadAction action;
     gboolean flag;  /* each operation's own */
     gboolean again; /* a stop: it is to be started afterwards */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/reboot.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -17,7 +18,14 @@
 
 #define LIST_MAX 16384
 #define FLAG_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE */
-#define LINE_MAX_ 256
+#define LINE_SIZE 256
+/* Not in every C library's headers. */
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4U
+#endif
 
 static const struct {
     const char *type, *place;
@@ -44,7 +52,7 @@ static const struct {
 
 void guest_complain(const char *what, const char *of, int error)
 {
-    char line[LINE_MAX_];
+    char line[LINE_SIZE];
     GuestText text = guest_text(line, sizeof line - 1);
     guest_text_add(&text, "stead-agent: ");
     guest_text_add(&text, what);
@@ -64,6 +72,7 @@ void guest_init_descriptors(void)
         fd = dup(fd);
     if (fd > STDERR_FILENO)
         close(fd);
+    syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 }
 
 static void mount_all(void)

@@ -10,7 +10,8 @@
  * said on stderr and passed over: a guest without it may do. */
 void guest_init_system(void);
 
-/* Descriptors 0, 1 and 2 are open from now on, on /dev/null where they were not. */
+/* Descriptors 0, 1 and 2 are open from now on, on /dev/null where they were not; those that were
+ * inherited beyond are passed on to nobody (from Linux 5.11 on). */
 void guest_init_descriptors(void);
 
 /* One line on stderr: what, and what became of it. */
