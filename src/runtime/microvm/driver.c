@@ -3,6 +3,7 @@
  * The driver's table, and its object.
  */
 #include "runtime/microvm/internal.h"
+#include "runtime/microvm/tsc.h"
 
 static void clear(gpointer data)
 {
@@ -88,6 +89,7 @@ SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths)
 {
     SteadMicrovm *microvm = g_atomic_rc_box_new0(SteadMicrovm);
     microvm->paths = paths;
+    stead_tsc_begin();
     microvm->wires = stead_wires_new();
     microvm->frozen = stead_frozen_cache_new();
     microvm->monitors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, stead_monitor_unref);

@@ -18,6 +18,7 @@
 #define MEMORY_BLOCK "ram"
 #define FULL_SPEED (G_GINT64_CONSTANT(1) << 40)
 #define SYNC_TIMEOUT_MS 60000
+#define LOAD_TIMEOUT_MS 20000
 
 static JsonObject *one_string(const char *name, const char *value)
 {
@@ -26,13 +27,17 @@ static JsonObject *one_string(const char *name, const char *value)
     return object;
 }
 
-static JsonObject *ignore_shared(void)
+/* Memory comes by other means, and the end of a migration is told. */
+static JsonObject *capabilities(void)
 {
-    JsonObject *capability = one_string("capability", "x-ignore-shared");
+    static const char *const names[] = {"x-ignore-shared", "events"};
     JsonObject *arguments = json_object_new();
     JsonArray *list = json_array_new();
-    json_object_set_boolean_member(capability, "state", TRUE);
-    json_array_add_object_element(list, capability);
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        JsonObject *capability = one_string("capability", names[i]);
+        json_object_set_boolean_member(capability, "state", TRUE);
+        json_array_add_object_element(list, capability);
+    }
     json_object_set_array_member(arguments, "capabilities", list);
     return arguments;
 }
@@ -92,13 +97,25 @@ static gboolean write_state(SteadMonitor *monitor, const SteadMachine *machine, 
     return FALSE;
 }
 
+/* The state was taken of a machine that stood still, and is loaded as such. */
+gboolean stead_monitor_thaw(SteadMonitor *monitor, int state, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + LOAD_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    return stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) &&
+           stead_qmp_do(monitor->qmp, "getfd", one_string("fdname", "state"), state, error) &&
+           stead_qmp_do(monitor->qmp, "migrate-incoming", one_string("uri", "fd:state"), -1,
+                        error) &&
+           stead_monitor_await_loaded(monitor, deadline, error) &&
+           stead_qmp_do(monitor->qmp, "cont", NULL, -1, error);
+}
+
 gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const char *dir,
                               SteadCopyFunc copy_disks, gpointer data, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + SYNC_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, machine->id, error);
     if (monitor == NULL || !stead_agent_sync(monitor->agent, deadline, NULL, error) ||
-        !stead_qmp_do(monitor->qmp, "migrate-set-capabilities", ignore_shared(), -1, error) ||
+        !stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) ||
         !stead_qmp_do(monitor->qmp, "migrate-set-parameters", full_speed(), -1, error) ||
         !stead_monitor_halt(monitor, TRUE, error))
         return FALSE;

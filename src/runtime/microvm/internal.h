@@ -19,6 +19,8 @@ typedef struct {
     SteadAgent *agent;
     int process; /* pidfd; readable when it has ended */
     GMutex lock; /* of what follows */
+    GCond changed;
+    gboolean loaded; /* the state that it goes on from is in */
     gboolean paused;
     gboolean frozen;   /* paused by ourselves, for a moment: not told */
     gboolean shut;     /* it said that the guest went down, or was told to quit */
@@ -64,8 +66,15 @@ gboolean stead_monitor_await_end(const SteadMonitor *monitor, gint64 deadline,
 SteadActual *stead_monitor_actual(SteadMonitor *monitor);
 /* Reads whether it is paused from the engine. */
 gboolean stead_monitor_refresh(SteadMonitor *monitor, GError **error);
+/* Waits until the state that it was given is loaded; UNAVAILABLE when it ends instead, TIMEOUT. */
+gboolean stead_monitor_await_loaded(SteadMonitor *monitor, gint64 deadline, GError **error);
 /* Its CPUs halt, or go on; our own doing, which is not told. */
 gboolean stead_monitor_halt(SteadMonitor *monitor, gboolean halt, GError **error);
+
+/* ---- freeze.c ---- */
+
+/* An engine that waits for it goes on from a frozen state, at once. */
+gboolean stead_monitor_thaw(SteadMonitor *monitor, int state, GError **error);
 
 /* ---- launch.c ---- */
 

@@ -26,6 +26,7 @@
 #include "net/tap.h"
 #include "runtime/microvm/internal.h"
 #include "runtime/microvm/qemu_args.h"
+#include "runtime/microvm/tsc.h"
 
 #define QEMU "qemu-system-x86_64"
 #define FIRST_FD 3
@@ -41,6 +42,7 @@
 typedef struct {
     GArray *fds; /* int; closed with it */
     SteadQemuFds numbers;
+    int state; /* of a frozen machine, which is handed over once it asks; -1 */
 } Handover;
 
 static void close_fd(gpointer fd)
@@ -50,6 +52,7 @@ static void close_fd(gpointer fd)
 
 static void handover_init(Handover *handover)
 {
+    handover->state = -1;
     handover->fds = g_array_new(FALSE, FALSE, sizeof(int));
     g_array_set_clear_func(handover->fds, close_fd);
     handover->numbers = (SteadQemuFds){.qmp = -1,
@@ -57,7 +60,6 @@ static void handover_init(Handover *handover)
                                        .agent = -1,
                                        .log = -1,
                                        .memory = -1,
-                                       .state = -1,
                                        .seed = -1,
                                        .disks = g_array_new(FALSE, FALSE, sizeof(int)),
                                        .taps = g_array_new(FALSE, FALSE, sizeof(int))};
@@ -65,6 +67,7 @@ static void handover_init(Handover *handover)
 
 static void handover_clear(Handover *handover)
 {
+    stead_clear_fd(&handover->state);
     g_array_unref(handover->fds);
     g_array_unref(handover->numbers.disks);
     g_array_unref(handover->numbers.taps);
@@ -156,13 +159,13 @@ static gboolean open_taps(Handover *handover, const SteadMachine *machine, GErro
 static gboolean open_frozen(Handover *handover, SteadMicrovm *microvm, const SteadMachine *machine,
                             GError **error)
 {
-    int memory = -1, state = -1;
+    int memory = -1;
     if (machine->frozen == NULL)
         return TRUE;
-    if (!stead_frozen_open(microvm->frozen, machine->frozen, &memory, &state, error))
+    if (!stead_frozen_open(microvm->frozen, machine->frozen, &memory, &handover->state,
+                           error))
         return FALSE;
     handover->numbers.memory = hand_over(handover, memory);
-    handover->numbers.state = hand_over(handover, state);
     return TRUE;
 }
 
@@ -240,7 +243,9 @@ static gboolean spawn(SteadMicrovm *microvm, const SteadMachine *machine, const 
                         "the program %s is not installed", QEMU);
         return FALSE;
     }
-    g_auto(GStrv) args = stead_qemu_args(program, machine, &handover->numbers);
+    SteadQemuFds numbers = handover->numbers;
+    numbers.tsc_khz = g_str_equal(machine->accel, "tcg") ? stead_tsc_khz() : 0;
+    g_auto(GStrv) args = stead_qemu_args(program, machine, &numbers);
     g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
     g_autofree char *log = g_build_filename(machine->run_dir, "engine.log", NULL);
     Confinement confinement = find_confinement(machine);
@@ -254,12 +259,14 @@ static gboolean spawn(SteadMicrovm *microvm, const SteadMachine *machine, const 
     return stead_detached_start(&options, error);
 }
 
-/* An engine that is up answers; one that ends before has said why. */
-static gboolean await_up(SteadMicrovm *microvm, const SteadMachine *machine, GError **error)
+/* An engine that is up answers, and takes the state that it goes on from; one that ends before has
+ * said why. */
+static gboolean await_up(SteadMicrovm *microvm, const SteadMachine *machine, int state,
+                         GError **error)
 {
     g_autoptr(GError) why = NULL;
     g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
-    if (monitor)
+    if (monitor && (state < 0 || stead_monitor_thaw(monitor, state, &why)))
         return TRUE;
     if (why && !g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE)) {
         g_propagate_error(error, g_steal_pointer(&why));
@@ -277,7 +284,9 @@ gboolean stead_microvm_launch(SteadMicrovm *microvm, const SteadMachine *machine
     if (!open_all(&handover, microvm, machine, error) ||
         !spawn(microvm, machine, &handover, error))
         return FALSE;
-    if (await_up(microvm, machine, error))
+    /* From here on the engine alone has its sockets: should it end, they are closed. */
+    g_array_set_size(handover.fds, 0);
+    if (await_up(microvm, machine, handover.state, error))
         return TRUE;
     g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
     stead_detached_end(record, TRUE, NULL);

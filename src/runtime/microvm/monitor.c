@@ -23,6 +23,7 @@ static void clear(gpointer data)
     stead_agent_unref(monitor->agent);
     stead_clear_fd(&monitor->process);
     g_mutex_clear(&monitor->lock);
+    g_cond_clear(&monitor->changed);
     g_free(monitor->id);
     g_free(monitor->run_dir);
     stead_microvm_unref(monitor->microvm);
@@ -102,6 +103,7 @@ static void on_end(SteadMonitor *monitor, JsonObject *data)
 {
     g_mutex_lock(&monitor->lock);
     monitor->ended = TRUE;
+    g_cond_broadcast(&monitor->changed);
     g_mutex_unlock(&monitor->lock);
     stead_agent_close(monitor->agent);
     forget(monitor);
@@ -147,6 +149,32 @@ static void on_port(SteadMonitor *monitor, JsonObject *data)
         stead_agent_port_changed(monitor->agent, open);
 }
 
+/* A failure to load ends the engine, which says it well enough. */
+static void on_migration(SteadMonitor *monitor, JsonObject *data)
+{
+    const char *status =
+        data ? json_object_get_string_member_with_default(data, "status", "") : "";
+    g_mutex_lock(&monitor->lock);
+    monitor->loaded |= g_str_equal(status, "completed");
+    g_cond_broadcast(&monitor->changed);
+    g_mutex_unlock(&monitor->lock);
+}
+
+gboolean stead_monitor_await_loaded(SteadMonitor *monitor, gint64 deadline, GError **error)
+{
+    g_mutex_lock(&monitor->lock);
+    while (!monitor->loaded && !monitor->ended)
+        if (!g_cond_wait_until(&monitor->changed, &monitor->lock, deadline))
+            break;
+    gboolean loaded = monitor->loaded;
+    gboolean ended = monitor->ended;
+    g_mutex_unlock(&monitor->lock);
+    if (!loaded)
+        stead_set_error(error, ended ? STEAD_ERROR_UNAVAILABLE : STEAD_ERROR_TIMEOUT, NULL,
+                        ended ? "its engine has ended" : "its engine does not take the state");
+    return loaded;
+}
+
 static void on_panic(SteadMonitor *monitor, JsonObject *data)
 {
     g_mutex_lock(&monitor->lock);
@@ -160,7 +188,7 @@ static const struct {
 } events[] = {
     {"SHUTDOWN", on_shutdown},    {"STOP", on_stop},
     {"RESUME", on_resume},        {"VSERPORT_CHANGE", on_port},
-    {"GUEST_PANICKED", on_panic},
+    {"GUEST_PANICKED", on_panic}, {"MIGRATION", on_migration},
 };
 
 static void on_event(const char *event, JsonObject *data, gpointer user)
@@ -216,6 +244,7 @@ static SteadMonitor *monitor_new(SteadMicrovm *microvm, const char *id, int proc
     monitor->run_dir = stead_microvm_path(microvm, id, NULL);
     monitor->process = process;
     g_mutex_init(&monitor->lock);
+    g_cond_init(&monitor->changed);
     return monitor;
 }
 

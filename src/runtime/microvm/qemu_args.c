@@ -44,9 +44,8 @@ static void add_machine(GPtrArray *args, const SteadMachine *machine, const Stea
 
 static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
 {
-    if (fds->state >= 0) {
-        add(args, "-global", "migration.x-ignore-shared=on");
-        add(args, "-incoming", "fd:%d", fds->state);
+    if (fds->memory >= 0) {
+        add(args, "-incoming", "defer");
         /* Its kernel is in its memory; a reboot is a new start of the engine. */
         g_ptr_array_add(args, g_strdup("-no-reboot"));
         return;
@@ -55,7 +54,9 @@ static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadQe
         add(args, "-kernel", "%s", machine->kernel);
     if (machine->initrd)
         add(args, "-initrd", "%s", machine->initrd);
-    if (machine->cmdline)
+    if (machine->cmdline && fds->tsc_khz && machine->spec->cmdline == NULL)
+        add(args, "-append", "%s tsc=reliable tsc_early_khz=%u", machine->cmdline, fds->tsc_khz);
+    else if (machine->cmdline)
         add(args, "-append", "%s", machine->cmdline);
 }
 

@@ -16,15 +16,15 @@
 #define STEAD_QEMU_CODE_MIB 64
 
 /* The CPU under emulation; snapshots depend on it. "max" cannot be restored (QEMU 7.2). */
-#define STEAD_QEMU_TCG_CPU "Nehalem-v1,vendor=AuthenticAMD"
+#define STEAD_QEMU_TCG_CPU "Nehalem-v1,vendor=AuthenticAMD,arat=on"
 
 /* The numbers of open descriptors in the child; -1: none. */
 typedef struct {
     int qmp, console, agent; /* listening sockets */
     int log;                 /* the console's, for appending */
     int memory;              /* the frozen machine's, sealed: QEMU opens it for writing */
-    int state;               /* likewise */
     int seed;
+    guint tsc_khz; /* of the host, for an emulated guest; 0: unknown */
     GArray *disks; /* int: for each disk, its own descriptor and then those of its backing files */
     GArray *taps;  /* int: for each interface */
 } SteadQemuFds;

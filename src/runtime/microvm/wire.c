@@ -24,6 +24,7 @@ struct _SteadWires {
     GMainLoop *loop;
     GMutex lock;
     GHashTable *open; /* SteadWire; `lock` */
+    gboolean closing; /* `lock` */
 };
 
 struct _SteadWire {
@@ -64,7 +65,7 @@ static gboolean quit_if_idle(gpointer data)
 {
     SteadWires *wires = data;
     g_mutex_lock(&wires->lock);
-    gboolean idle = g_hash_table_size(wires->open) == 0;
+    gboolean idle = wires->closing && g_hash_table_size(wires->open) == 0;
     g_mutex_unlock(&wires->lock);
     if (idle)
         g_main_loop_quit(wires->loop);
@@ -86,6 +87,7 @@ void stead_wires_free(SteadWires *wires)
     if (wires == NULL)
         return;
     g_mutex_lock(&wires->lock);
+    wires->closing = TRUE;
     g_hash_table_iter_init(&iter, wires->open);
     while (g_hash_table_iter_next(&iter, &wire, NULL))
         shutdown(((SteadWire *)wire)->fd, SHUT_RDWR);
