@@ -16,6 +16,7 @@
 #include "guest/loop.h"
 #include "guest/network.h"
 #include "guest/power.h"
+#include "guest/root.h"
 #include "guest/spawn.h"
 #include "guest/text.h"
 
@@ -112,6 +113,11 @@ static _Noreturn void run_as_init(GuestTransport *transport)
 {
     transport->is_init = true;
     guest_init_system();
+    const char *what;
+    int not_entered = guest_root_enter(&what);
+    if (not_entered)
+        guest_complain("cannot", what, not_entered);
+    guest_boot_script();
     guest_agent_init(&agent, &ops, GUEST_AGENT_IS_INIT);
     int how = guest_loop(&agent, transport);
     if (how < 0)
