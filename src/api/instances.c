@@ -181,6 +181,6 @@ STEAD_HANDLER(instance_balloon)
         !stead_body_member(request, "size", error) ||
         !stead_body_size(request, "size", &size, error))
         return FALSE;
-    return stead_reply_result(
-        request, reply, stead_engine_balloon(request->engine, instance->id, size, error));
+    return stead_reply_result(request, reply,
+                              stead_engine_balloon(request->engine, instance->id, size, error));
 }

@@ -15,8 +15,7 @@ STEAD_HANDLER(template_create)
     return stead_body_only(request, error, "name", "from", NULL) &&
            stead_body_string(request, "name", TRUE, &name, error) &&
            stead_body_string(request, "from", TRUE, &from, error) &&
-           stead_reply_job(reply,
-                           stead_engine_create_template(request->engine, name, from, error));
+           stead_reply_job(reply, stead_engine_create_template(request->engine, name, from, error));
 }
 
 STEAD_HANDLER(template_show)
@@ -28,6 +27,6 @@ STEAD_HANDLER(template_show)
 
 STEAD_HANDLER(template_remove)
 {
-    return stead_reply_job(reply, stead_engine_remove_template(request->engine, request->params[0],
-                                                               error));
+    return stead_reply_job(
+        reply, stead_engine_remove_template(request->engine, request->params[0], error));
 }

@@ -27,12 +27,12 @@ typedef struct {
 
 static const Field fields[] = {
     {"kind", "kind", FIELD_TEXT},         {"cpus", "cpus", FIELD_INTEGER},
-    {"cmdline", "cmdline", FIELD_TEXT},
-    {"memory", "memory", FIELD_TEXT},     {"disk", "disk", FIELD_TEXT},
-    {"pool", "pool", FIELD_TEXT},         {"network", "networks", FIELD_LIST},
-    {"port", "ports", FIELD_LIST},        {"hostname", "hostname", FIELD_TEXT},
-    {"firmware", "firmware", FIELD_TEXT}, {"package", "packages", FIELD_LIST},
-    {"command", "commands", FIELD_LIST},  {"restart", "restart", FIELD_TEXT},
+    {"cmdline", "cmdline", FIELD_TEXT},   {"memory", "memory", FIELD_TEXT},
+    {"disk", "disk", FIELD_TEXT},         {"pool", "pool", FIELD_TEXT},
+    {"network", "networks", FIELD_LIST},  {"port", "ports", FIELD_LIST},
+    {"hostname", "hostname", FIELD_TEXT}, {"firmware", "firmware", FIELD_TEXT},
+    {"package", "packages", FIELD_LIST},  {"command", "commands", FIELD_LIST},
+    {"restart", "restart", FIELD_TEXT},
 };
 
 static void add_field(SteadCall *call, JsonBuilder *builder, const Field *field)

@@ -10,10 +10,14 @@
 #include "cli/watch.h"
 
 static const SteadColumn columns[] = {
-    {"NAME", "name", STEAD_CELL_TEXT},     {"IMAGE", "image", STEAD_CELL_TEXT},
-    {"MEMORY", "memory", STEAD_CELL_SIZE}, {"SIZE", "size", STEAD_CELL_SIZE},
-    {"LOADED", "resident", STEAD_CELL_SIZE}, {"CLONES", "clones", STEAD_CELL_TEXT},
-    {"COMPLETE", "complete", STEAD_CELL_FLAG}, {"AGE", "created", STEAD_CELL_AGE},
+    {"NAME", "name", STEAD_CELL_TEXT},
+    {"IMAGE", "image", STEAD_CELL_TEXT},
+    {"MEMORY", "memory", STEAD_CELL_SIZE},
+    {"SIZE", "size", STEAD_CELL_SIZE},
+    {"LOADED", "resident", STEAD_CELL_SIZE},
+    {"CLONES", "clones", STEAD_CELL_TEXT},
+    {"COMPLETE", "complete", STEAD_CELL_FLAG},
+    {"AGE", "created", STEAD_CELL_AGE},
     {NULL},
 };
 
@@ -65,10 +69,7 @@ static const SteadArgument one[] = {
 };
 
 static const SteadArgument some[] = {
-    {.name = "TEMPLATE",
-     .doc = "the template",
-     .many = TRUE,
-     .complete = STEAD_COMPLETE_TEMPLATE},
+    {.name = "TEMPLATE", .doc = "the template", .many = TRUE, .complete = STEAD_COMPLETE_TEMPLATE},
     {NULL},
 };
 

@@ -98,8 +98,7 @@ static gboolean clone_disk(const Create *create, const SteadTemplate *template, 
     g_autofree char *name = g_strdup_printf("overlay%u.qcow2", n);
     g_autofree char *overlay = g_build_filename(folder, name, NULL);
     g_autofree char *stem = stead_disk_stem(instance->name, instance->id, n);
-    g_autoptr(SteadDisk) disk =
-        stead_disk_copy_prepared(engine->paths, stem, overlay, 0, error);
+    g_autoptr(SteadDisk) disk = stead_disk_copy_prepared(engine->paths, stem, overlay, 0, error);
     if (disk == NULL)
         return FALSE;
     SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
@@ -161,8 +160,8 @@ static gboolean make_key(SteadCloneKeys *keys, const char *type, GError **error)
 {
     g_autofree char *path = g_build_filename(keys->dir, "host_key", NULL);
     g_autofree char *public_path = g_strconcat(path, ".pub", NULL);
-    const char *const argv[] = {"ssh-keygen", "-q", "-t", type, "-N", "", "-C", "", "-f", path,
-                                NULL};
+    const char *const argv[] = {"ssh-keygen", "-q", "-t", type, "-N", "",
+                                "-C",         "",   "-f", path, NULL};
     g_unlink(path);
     g_unlink(public_path);
     if (!stead_run(argv, NULL, NULL, NULL, error))
@@ -254,8 +253,8 @@ gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
     SteadIdentity identity = {
         .hostname = hostname, .machine_id = digits, .nics = renewed, .keys = keys};
     for (guint i = 0; i < nics->len && i < template->nics->len; i++)
-        g_ptr_array_add(renewed, renew_nic(template->nics->pdata[i], nics->pdata[i],
-                                           networks->pdata[i]));
+        g_ptr_array_add(renewed,
+                        renew_nic(template->nics->pdata[i], nics->pdata[i], networks->pdata[i]));
     const SteadNetwork *first = networks->len > 0 ? networks->pdata[0] : NULL;
     if (first && (identity.domain = domain_of(first)) &&
         stead_address_plan(first->spec, &plan, NULL))

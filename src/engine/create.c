@@ -85,7 +85,8 @@ static gboolean find_kernel(const Create *create, GError **error)
 {
     if (create->instance->spec->kernel && !copy_kernel(create, error))
         return FALSE;
-    if (create->instance->spec->kernel || create->instance->kind != STEAD_KIND_MICROVM || create->image == NULL)
+    if (create->instance->spec->kernel || create->instance->kind != STEAD_KIND_MICROVM ||
+        create->image == NULL)
         return TRUE;
     stead_job_progress("taking the kernel out of the image", -1, create->job);
     g_autoptr(SteadBootFiles) files =
@@ -188,9 +189,8 @@ static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
     g_auto(Create) create = {.engine = op->engine, .job = job, .id = op->id};
     return stead_job_sync(job, copy_instance, &create, error) && check_ports(&create, error) &&
            ensure_image(&create, error) && find_kernel(&create, error) &&
-           stead_create_nics(&create, error) &&
-           stead_create_disks(&create, error) && write_seed(&create, error) &&
-           stead_job_sync(job, write_disks, &create, error) &&
+           stead_create_nics(&create, error) && stead_create_disks(&create, error) &&
+           write_seed(&create, error) && stead_job_sync(job, write_disks, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&
            stead_make_dir(((SteadMachine *)op->extra)->run_dir, 0711, error) &&
            stead_runtime_prepare(op->runtime, op->extra, error) &&

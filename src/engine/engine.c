@@ -39,8 +39,8 @@ void stead_engine_choose(SteadEngine *engine, SteadInstance *instance)
     stead_set_string(&instance->accel, stead_engine_accel(engine));
     stead_set_string(&instance->engine, instance->kind == STEAD_KIND_VM ? "libvirt" : "qemu");
     g_free(instance->engine_reason);
-    instance->engine_reason = usable ? g_strdup("KVM is usable")
-                                     : g_strdup_printf("KVM is %s", kvm ? kvm : "not probed");
+    instance->engine_reason =
+        usable ? g_strdup("KVM is usable") : g_strdup_printf("KVM is %s", kvm ? kvm : "not probed");
 }
 
 static void on_libvirt(gboolean connected, gpointer data)
@@ -85,6 +85,8 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)stead_actual_free);
     g_mutex_init(&engine->change_mutex);
     g_cond_init(&engine->change_cond);
+    g_mutex_init(&engine->slots_mutex);
+    g_cond_init(&engine->slots_cond);
     if (!open_parts(engine, error)) {
         stead_engine_close(engine);
         return NULL;
@@ -133,6 +135,8 @@ void stead_engine_close(SteadEngine *engine)
     stead_store_free(engine->store);
     g_mutex_clear(&engine->change_mutex);
     g_cond_clear(&engine->change_cond);
+    g_mutex_clear(&engine->slots_mutex);
+    g_cond_clear(&engine->slots_cond);
     g_free(engine);
 }
 

@@ -121,8 +121,8 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
     /* Snapshots go with the instance, a volume stays: it may not end in layers of theirs. */
     if (!stead_runtime_kill(removal.runtime, id, error) ||
         !stead_engine_gather_volumes_in_job(engine, job, id, error) ||
-        !stead_runtime_destroy(removal.runtime, id, error) || !stead_ports_unpublish(run_dir, error) ||
-        !stead_job_sync(job, end_watch, &removal, error))
+        !stead_runtime_destroy(removal.runtime, id, error) ||
+        !stead_ports_unpublish(run_dir, error) || !stead_job_sync(job, end_watch, &removal, error))
         return FALSE;
     for (guint i = 0; i < removal.networks->len; i++)
         if (!stead_network_release(engine->libvirt, removal.networks->pdata[i],

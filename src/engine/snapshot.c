@@ -384,8 +384,7 @@ static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
     if (!stead_job_sync(job, begin_remove, &work, error))
         return FALSE;
     stead_job_progress("removing the snapshot", -1, job);
-    return stead_runtime_snapshot_remove(op->runtime, work.machine, op->name, work.layers,
-                                         error) &&
+    return stead_runtime_snapshot_remove(op->runtime, work.machine, op->name, work.layers, error) &&
            sync_disks(&work, job, error) && stead_job_sync(job, finish_remove, &work, error);
 }
 

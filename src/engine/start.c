@@ -23,11 +23,11 @@ typedef struct {
     GPtrArray *networks; /* SteadNetwork, one for each interface */
     GPtrArray *nics;     /* SteadNicRecord */
     char *hostname;
-    char *digest;             /* of its image */
-    SteadTemplate *template;  /* a copy, of a clone that has not gone on from it yet; NULL */
-    const char *address; /* of the first interface that has one; NULL */
-    gboolean fresh;      /* this job has just defined it */
-    gboolean running;    /* it runs already */
+    char *digest;            /* of its image */
+    SteadTemplate *template; /* a copy, of a clone that has not gone on from it yet; NULL */
+    const char *address;     /* of the first interface that has one; NULL */
+    gboolean fresh;          /* this job has just defined it */
+    gboolean running;        /* it runs already */
 } Start;
 
 static void start_clear(Start *start)
@@ -239,8 +239,27 @@ static gboolean start_machine(const Start *start, GError **error)
     return started && reserved;
 }
 
+/* What keeps a CPU busy until it is done is not begun more often than there are CPUs: all would
+ * only wait for each other, and each guest would see its clock run away. */
+static void take_slot(SteadEngine *engine)
+{
+    g_mutex_lock(&engine->slots_mutex);
+    while (engine->slots_taken >= MAX(2, g_get_num_processors()))
+        g_cond_wait(&engine->slots_cond, &engine->slots_mutex);
+    engine->slots_taken++;
+    g_mutex_unlock(&engine->slots_mutex);
+}
+
+static void give_slot(SteadEngine *engine)
+{
+    g_mutex_lock(&engine->slots_mutex);
+    engine->slots_taken--;
+    g_cond_signal(&engine->slots_cond);
+    g_mutex_unlock(&engine->slots_mutex);
+}
+
 /* The same for a clone, which is somebody else until it was renewed. */
-static gboolean start_clone(const Start *start, GError **error)
+static gboolean go_on(const Start *start, GError **error)
 {
     SteadCloneKeys *making = stead_clone_keys_begin(start->template, start->machine->dir);
     gboolean started = start_machine(start, error);
@@ -248,6 +267,14 @@ static gboolean start_clone(const Start *start, GError **error)
     return started && keys &&
            stead_clone_renew(start->runtime, start->machine, start->template, start->hostname,
                              start->networks, start->nics, keys, error);
+}
+
+static gboolean start_clone(const Start *start, GError **error)
+{
+    take_slot(start->engine);
+    gboolean started = go_on(start, error);
+    give_slot(start->engine);
+    return started;
 }
 
 static char *make_cmdline(const SteadMachine *machine, const char *root)

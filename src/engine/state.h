@@ -54,6 +54,9 @@ struct _SteadEngine {
     GMutex change_mutex; /* with change_cond and changes: bodies wait for states to change */
     GCond change_cond;
     guint changes;
+    GMutex slots_mutex; /* with slots_cond and slots_taken: clones that go on from their template */
+    GCond slots_cond;
+    guint slots_taken;
     guint reconcile_timer;
     gint64 opened;    /* monotonic, microseconds */
     gboolean closing; /* what was promised stays on record */

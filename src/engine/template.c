@@ -27,8 +27,8 @@ static const char *const await_boot[] = {
     "while [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/result.json ]; do sleep 1; done", NULL};
 
 static const char *const list_keys[] = {
-    "/bin/sh", "-c", "for k in /etc/ssh/ssh_host_*_key; do [ -e \"$k\" ] && echo \"$k\"; done; :",
-    NULL};
+    "/bin/sh", "-c",
+    "for k in /etc/ssh/ssh_host_*_key; do [ -e \"$k\" ] && echo \"$k\"; done; :", NULL};
 
 char *stead_engine_template_dir(SteadEngine *engine, const char *id)
 {
@@ -116,8 +116,8 @@ static gboolean ask_guest(const Work *work, SteadJob *job, GError **error)
     const char *id = work->op->id;
     GCancellable *cancellable = stead_job_cancellable(job);
     stead_job_progress("waiting for its first boot to end", -1, job);
-    g_autoptr(SteadExecResult) booted = stead_runtime_exec(
-        runtime, id, await_boot, NULL, SETTLE_TIMEOUT_MS, cancellable, error);
+    g_autoptr(SteadExecResult) booted =
+        stead_runtime_exec(runtime, id, await_boot, NULL, SETTLE_TIMEOUT_MS, cancellable, error);
     g_autoptr(SteadExecResult) keys =
         booted == NULL
             ? NULL
@@ -229,9 +229,9 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
                     stead_make_dir(work.dir, 0711, error);
     if (done) {
         stead_job_progress("freezing it", -1, job);
-        done = stead_runtime_freeze(op->runtime, work.machine, work.dir, copy_disks, &work,
-                                    error) &&
-               prepare_overlays(&work, error) && stead_job_sync(job, complete, &work, error);
+        done =
+            stead_runtime_freeze(op->runtime, work.machine, work.dir, copy_disks, &work, error) &&
+            prepare_overlays(&work, error) && stead_job_sync(job, complete, &work, error);
     }
     if (!done)
         undo(op, job);
@@ -302,9 +302,8 @@ SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, co
     if (!stead_table_add(engine->templates, template, error))
         return NULL;
     SteadTemplate *kept = g_steal_pointer(&template);
-    SteadJob *job =
-        stead_engine_submit_on(engine, instance, "template.create", create_body,
-                               stead_op_new(engine, instance->id, kept->id), error);
+    SteadJob *job = stead_engine_submit_on(engine, instance, "template.create", create_body,
+                                           stead_op_new(engine, instance->id, kept->id), error);
     if (job == NULL)
         stead_table_remove(engine->templates, kept->id, NULL);
     return job;
@@ -339,7 +338,7 @@ JsonNode *stead_engine_show_template(SteadEngine *engine, const SteadTemplate *t
     json_object_set_array_member(object, "users", names);
     json_object_set_int_member(object, "clones", users->len);
     json_object_set_string_member(object, "image", template->spec->image);
-    json_object_set_int_member(object, "memory", (gint64)template->spec->memory.max);
+    json_object_set_int_member(object, "memory", (gint64) template->spec->memory.max);
     json_object_set_int_member(object, "cpus", template->spec->cpus);
     json_object_set_int_member(
         object, "resident",

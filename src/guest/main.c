@@ -85,7 +85,7 @@ static int install(const char *folder)
 /* 0, or what is wrong with them: EXIT_USAGE; or -1 when there is nothing left to do. */
 static int read_options(int argc, char **argv, GuestTransport *transport)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
         if (strcmp(argv[i], "--version") == 0)
@@ -103,7 +103,6 @@ static int read_options(int argc, char **argv, GuestTransport *transport)
             transport->fd = (int)number;
         else
             return usage(STDERR_FILENO, EXIT_USAGE);
-        i++;
     }
     return 0;
 }

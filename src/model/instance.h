@@ -131,18 +131,18 @@ SteadVolume *stead_volume_from_json(JsonNode *node, GError **error);
 
 /* A frozen, booted instance to clone from. Its files lie in a folder of its id. */
 typedef struct {
-    char *id;                /* UUID */
-    char *name;              /* unique among templates */
-    char *from;              /* name of the instance that was frozen */
-    char *parent;            /* id of the template that this was a clone of; NULL */
+    char *id;     /* UUID */
+    char *name;   /* unique among templates */
+    char *from;   /* name of the instance that was frozen */
+    char *parent; /* id of the template that this was a clone of; NULL */
     SteadKind kind;
     SteadInstanceSpec *spec; /* of that instance: what clones have, too */
     char *image_digest;      /* of the image that its root disk stands on */
     char *accel;             /* where it can go on */
     char *engine;
-    GPtrArray *disks; /* SteadDiskRecord: read-only; `path` is what a clone's disk stands on */
-    GPtrArray *nics;  /* SteadNicRecord: what the guest believes to have */
-    GStrv host_keys;  /* types of its SSH host keys: "ed25519" */
+    GPtrArray *disks;  /* SteadDiskRecord: read-only; `path` is what a clone's disk stands on */
+    GPtrArray *nics;   /* SteadNicRecord: what the guest believes to have */
+    GStrv host_keys;   /* types of its SSH host keys: "ed25519" */
     gboolean complete; /* FALSE: being made; a restart of the daemon removes it */
     guint64 size;      /* bytes on disk */
     gint64 created;

@@ -48,8 +48,7 @@ static gboolean take_mtu(int socket_fd, const char *name, const char *bridge, GE
     if (ioctl(socket_fd, SIOCGIFMTU, &request) != 0)
         return TRUE;
     g_strlcpy(request.ifr_name, name, IFNAMSIZ);
-    return ioctl(socket_fd, SIOCSIFMTU, &request) == 0 ||
-           fail(error, name, "setting the MTU of");
+    return ioctl(socket_fd, SIOCSIFMTU, &request) == 0 || fail(error, name, "setting the MTU of");
 }
 
 static gboolean join_bridge(int socket_fd, const char *name, const char *bridge, GError **error)

@@ -9,10 +9,10 @@
 #include <glib.h>
 
 /*
- * Makes a tap and puts it on a bridge (NULL: on none yet), up. `id` (a UUID) and `index` name it: "st1a2b3c4d-0". Its
- * frames carry a virtio_net header. The descriptor is owned by the caller; -1 upon failure: DENIED
- * where this process may not, NOT_FOUND when there is no such bridge, BUSY while another tap has
- * that name.
+ * Makes a tap and puts it on a bridge (NULL: on none yet), up. `id` (a UUID) and `index` name it:
+ * "st1a2b3c4d-0". Its frames carry a virtio_net header. The descriptor is owned by the caller; -1
+ * upon failure: DENIED where this process may not, NOT_FOUND when there is no such bridge, BUSY
+ * while another tap has that name.
  */
 int stead_tap_open(const char *bridge, const char *id, guint index, GError **error);
 

@@ -62,9 +62,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadMachine, stead_machine_free)
 typedef struct {
     char *id;
     char *domain;
-    SteadKind kind;   /* in a list: which runtime's it is */
-    SteadState state; /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
-    gboolean failed;  /* it ended by a crash or by an error of its engine */
+    SteadKind kind;     /* in a list: which runtime's it is */
+    SteadState state;   /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
+    gboolean failed;    /* it ended by a crash or by an error of its engine */
     gboolean rebooting; /* it ended because the guest reboots: it is to be started again */
     gboolean agent;     /* the news is that the agent in the guest answers */
 } SteadActual;
@@ -102,7 +102,7 @@ typedef struct {
 } SteadIdentity;
 
 typedef struct {
-    char *was;     /* the MAC that the frozen machine's interface has */
+    char *was; /* the MAC that the frozen machine's interface has */
     char *mac;
     char *address; /* IPv4; NULL: as DHCP says */
     guint prefix;

@@ -90,7 +90,7 @@ gboolean stead_disk_prepare_overlay(const char *path, const char *backing, guint
                                     GError **error)
 {
     g_autofree char *bytes = size ? g_strdup_printf("%" G_GUINT64_FORMAT, size) : NULL;
-    const char *const argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-b", backing,
-                                "-F",       "qcow2",  path, bytes, NULL};
+    const char *const argv[] = {"qemu-img", "create", "-q",    "-f", "qcow2", "-b",
+                                backing,    "-F",     "qcow2", path, bytes,   NULL};
     return stead_run(argv, NULL, NULL, NULL, error);
 }

@@ -80,8 +80,7 @@ static gboolean send_frame(SteadAgent *agent, guint type, guint channel, const v
 {
     gsize room = GUEST_ENCODED_SIZE(GUEST_FRAME_HEAD + length);
     g_autofree guint8 *bytes = g_malloc(room);
-    ssize_t n =
-        guest_frame_encode(bytes, room, (uint16_t)type, (uint16_t)channel, payload, length);
+    ssize_t n = guest_frame_encode(bytes, room, (uint16_t)type, (uint16_t)channel, payload, length);
     if (n >= 0)
         return stead_wire_send(agent->wire, bytes, (gsize)n, -1, error);
     stead_set_error(error, STEAD_ERROR_INVALID, NULL, "what is sent to the agent is too long");
@@ -401,8 +400,8 @@ static gboolean begin_call(SteadAgent *agent, Call *call, GError **error)
     if (!ready)
         set_silent(error);
     else
-        stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL,
-                        "%d commands run in the guest already", GUEST_CHANNELS);
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL, "%d commands run in the guest already",
+                        GUEST_CHANNELS);
     return FALSE;
 }
 
@@ -522,8 +521,8 @@ static gboolean set_exec_failure(const Call *call, const char *program, GError *
 static SteadExecResult *exec_result(Call *call)
 {
     SteadExecResult *result = g_new0(SteadExecResult, 1);
-    result->exit_code = call->exit.signal ? 128 + (int)(call->exit.signal & 0x7f)
-                                          : (int)(call->exit.code & 0xff);
+    result->exit_code =
+        call->exit.signal ? 128 + (int)(call->exit.signal & 0x7f) : (int)(call->exit.code & 0xff);
     result->out = g_byte_array_free_to_bytes(g_steal_pointer(&call->out));
     result->err = g_byte_array_free_to_bytes(g_steal_pointer(&call->err));
     result->truncated = call->truncated;

@@ -119,8 +119,8 @@ gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const 
         !stead_qmp_do(monitor->qmp, "migrate-set-parameters", full_speed(), -1, error) ||
         !stead_monitor_halt(monitor, TRUE, error))
         return FALSE;
-    gboolean done =
-        write_state(monitor, machine, dir, error) && (copy_disks == NULL || copy_disks(data, error));
+    gboolean done = write_state(monitor, machine, dir, error) &&
+                    (copy_disks == NULL || copy_disks(data, error));
     GError **why = done ? error : NULL;
     done = stead_monitor_halt(monitor, FALSE, why) && done;
     return done && stead_frozen_seal(dir, error);

@@ -22,7 +22,7 @@ typedef struct {
 } Frozen;
 
 struct _SteadFrozenCache {
-    GMutex lock; /* held while one is read, so that others wait for it */
+    GMutex lock;          /* held while one is read, so that others wait for it */
     GHashTable *machines; /* folder → Frozen */
 };
 

@@ -61,10 +61,10 @@ GStrv stead_microvm_addresses(gpointer self, const char *id, GError **error)
 {
     g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
     g_autoptr(GBytes) answer =
-        monitor == NULL ? NULL
-                        : stead_agent_ask(monitor->agent, GUEST_NETWORK, NULL, 0,
-                                          GUEST_NETWORK_REPLY, deadline_after(PING_TIMEOUT_MS),
-                                          NULL, error);
+        monitor == NULL
+            ? NULL
+            : stead_agent_ask(monitor->agent, GUEST_NETWORK, NULL, 0, GUEST_NETWORK_REPLY,
+                              deadline_after(PING_TIMEOUT_MS), NULL, error);
     if (answer == NULL)
         return NULL;
     gsize length;

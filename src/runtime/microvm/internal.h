@@ -37,7 +37,7 @@ typedef struct SteadMicrovm {
     GCond attached;
     GHashTable *attaching; /* ids of engines that somebody is connecting to */
     GHashTable *monitors;  /* id → SteadMonitor */
-    gboolean closed;      /* main loop only, as the rest */
+    gboolean closed;       /* main loop only, as the rest */
     SteadActualFunc func;
     gpointer data;
 } SteadMicrovm;

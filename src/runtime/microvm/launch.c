@@ -100,8 +100,8 @@ static gboolean listen_at(Handover *handover, const char *dir, const char *name,
     if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path)
         errno = ENAMETOOLONG;
     else if (fd >= 0 && (unlink(path) == 0 || errno == ENOENT) &&
-             bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-             chmod(path, 0600) == 0 && listen(fd, BACKLOG) == 0) {
+             bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(path, 0600) == 0 &&
+             listen(fd, BACKLOG) == 0) {
         *number = hand_over(handover, stead_steal_fd(&fd));
         return TRUE;
     }
@@ -162,8 +162,7 @@ static gboolean open_frozen(Handover *handover, SteadMicrovm *microvm, const Ste
     int memory = -1;
     if (machine->frozen == NULL)
         return TRUE;
-    if (!stead_frozen_open(microvm->frozen, machine->frozen, &memory, &handover->state,
-                           error))
+    if (!stead_frozen_open(microvm->frozen, machine->frozen, &memory, &handover->state, error))
         return FALSE;
     handover->numbers.memory = hand_over(handover, memory);
     return TRUE;
@@ -178,8 +177,8 @@ static gboolean open_all(Handover *handover, SteadMicrovm *microvm, const SteadM
            listen_at(handover, machine->run_dir, "console.sock", &numbers->console, error) &&
            listen_at(handover, machine->run_dir, "agent.sock", &numbers->agent, error) &&
            open_file(handover, log, O_WRONLY | O_CREAT | O_APPEND, &numbers->log, error) &&
-           open_frozen(handover, microvm, machine, error) &&
-           open_disks(handover, machine, error) && open_taps(handover, machine, error);
+           open_frozen(handover, microvm, machine, error) && open_disks(handover, machine, error) &&
+           open_taps(handover, machine, error);
 }
 
 /* ---- the process ---- */
@@ -281,8 +280,7 @@ gboolean stead_microvm_launch(SteadMicrovm *microvm, const SteadMachine *machine
 {
     g_auto(Handover) handover;
     handover_init(&handover);
-    if (!open_all(&handover, microvm, machine, error) ||
-        !spawn(microvm, machine, &handover, error))
+    if (!open_all(&handover, microvm, machine, error) || !spawn(microvm, machine, &handover, error))
         return FALSE;
     /* From here on the engine alone has its sockets: should it end, they are closed. */
     g_array_set_size(handover.fds, 0);

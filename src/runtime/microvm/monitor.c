@@ -112,8 +112,7 @@ static void on_end(SteadMonitor *monitor, JsonObject *data)
 
 static void on_shutdown(SteadMonitor *monitor, JsonObject *data)
 {
-    const char *reason =
-        data ? json_object_get_string_member_with_default(data, "reason", "") : "";
+    const char *reason = data ? json_object_get_string_member_with_default(data, "reason", "") : "";
     g_mutex_lock(&monitor->lock);
     monitor->shut = TRUE;
     monitor->crashed |= g_str_equal(reason, "guest-panic");
@@ -152,8 +151,7 @@ static void on_port(SteadMonitor *monitor, JsonObject *data)
 /* A failure to load ends the engine, which says it well enough. */
 static void on_migration(SteadMonitor *monitor, JsonObject *data)
 {
-    const char *status =
-        data ? json_object_get_string_member_with_default(data, "status", "") : "";
+    const char *status = data ? json_object_get_string_member_with_default(data, "status", "") : "";
     g_mutex_lock(&monitor->lock);
     monitor->loaded |= g_str_equal(status, "completed");
     g_cond_broadcast(&monitor->changed);

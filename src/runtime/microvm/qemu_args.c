@@ -75,8 +75,8 @@ static void add_sockets(GPtrArray *args, const SteadQemuFds *fds)
 }
 
 /* One file of a chain, and what it stands on, as the inside of a JSON object. */
-static void describe_file(GString *json, const char *format, const char *discard, gboolean read_only,
-                          int set)
+static void describe_file(GString *json, const char *format, const char *discard,
+                          gboolean read_only, int set)
 {
     g_string_append_printf(json,
                            "\"driver\":\"%s\",\"read-only\":%s,\"discard\":\"%s\","
@@ -110,8 +110,8 @@ static void add_disk(GPtrArray *args, const SteadMachineDisk *disk, guint index,
     for (guint i = 0; i <= backing; i++)
         g_string_append_c(json, '}');
     add(args, "-blockdev", "%s", json->str);
-    add(args, "-device", "virtio-blk-device,drive=disk%u%s%s", index, disk->serial ? ",serial=" : "",
-        disk->serial ? disk->serial : "");
+    add(args, "-device", "virtio-blk-device,drive=disk%u%s%s", index,
+        disk->serial ? ",serial=" : "", disk->serial ? disk->serial : "");
 }
 
 static void add_disks(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
@@ -156,7 +156,7 @@ GStrv stead_qemu_args(const char *program, const SteadMachine *machine, const St
     add_nics(args, machine, fds);
     add(args, "-object", "rng-random,id=random,filename=/dev/urandom");
     add(args, "-device", "virtio-rng-device,rng=random");
-    add(args, "-device", "virtio-balloon-device,id=balloon,free-page-reporting=on,deflate-on-oom=on");
+    add(args, "-device", "virtio-balloon-device,id=balloon,deflate-on-oom=on");
     g_ptr_array_add(args, NULL);
     return (GStrv)g_ptr_array_free(args, FALSE);
 }

@@ -224,14 +224,13 @@ static void answer_free(gpointer answer)
 }
 
 static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, gpointer user,
-                          GDestroyNotify release, GError **error)
+                       GDestroyNotify release, GError **error)
 {
     SteadQmp *qmp = g_atomic_rc_box_new0(SteadQmp);
     qmp->func = func;
     qmp->user = user;
     qmp->line = g_byte_array_new();
-    qmp->answers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
-                                         answer_free);
+    qmp->answers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, answer_free);
     g_mutex_init(&qmp->lock);
     g_cond_init(&qmp->answered);
     qmp->wire = stead_wire_open(wires, path, &funcs, stead_qmp_ref(qmp), error);

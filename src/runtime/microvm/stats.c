@@ -22,11 +22,10 @@ static void read_process(int pid, SteadStats *stats)
     g_autofree char *stat = NULL, *rollup = NULL;
     if (g_file_get_contents(stat_path, &stat, NULL, NULL)) {
         const char *rest = strrchr(stat, ')');
-        if (rest && sscanf(rest + 1,
-                           " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                           &kernel) == 2)
-            stats->cpu_ns = (user + kernel) * (G_GUINT64_CONSTANT(1000000000) /
-                                               (guint64)sysconf(_SC_CLK_TCK));
+        if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                           &user, &kernel) == 2)
+            stats->cpu_ns =
+                (user + kernel) * (G_GUINT64_CONSTANT(1000000000) / (guint64)sysconf(_SC_CLK_TCK));
     }
     /* Its own: what it shares with others that go on from the same template is not counted. */
     if (g_file_get_contents(rollup_path, &rollup, NULL, NULL)) {
@@ -76,11 +75,10 @@ static void read_guest(SteadMonitor *monitor, SteadStats *stats)
 {
     gint64 deadline = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
     GuestMemory memory = {0};
-    g_autoptr(GBytes) answer =
-        stead_agent_is_ready(monitor->agent)
-            ? stead_agent_ask(monitor->agent, GUEST_MEMORY, NULL, 0, GUEST_MEMORY_REPLY, deadline,
-                              NULL, NULL)
-            : NULL;
+    g_autoptr(GBytes) answer = stead_agent_is_ready(monitor->agent)
+                                   ? stead_agent_ask(monitor->agent, GUEST_MEMORY, NULL, 0,
+                                                     GUEST_MEMORY_REPLY, deadline, NULL, NULL)
+                                   : NULL;
     if (answer) {
         gsize length;
         g_autofree guint8 *bytes = g_bytes_unref_to_data(g_steal_pointer(&answer), &length);

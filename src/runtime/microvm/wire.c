@@ -250,7 +250,8 @@ static gboolean send_or_keep(SteadWire *wire, const guint8 *bytes, gsize n, int 
         return FALSE;
     }
     gsize left = n - (gsize)sent;
-    if (left > 0 && (wire->backlog->len + left > STEAD_WIRE_BACKLOG_MAX || (fd >= 0 && sent == 0))) {
+    if (left > 0 &&
+        (wire->backlog->len + left > STEAD_WIRE_BACKLOG_MAX || (fd >= 0 && sent == 0))) {
         stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL, "the peer does not read");
         return FALSE;
     }
