@@ -113,7 +113,7 @@ static void write_text(GuestFields *fields, const char *text, size_t max)
 
 static const char *read_text(GuestFields *fields, size_t max)
 {
-    uint32_t length;
+    uint32_t length = 0;
     guest_field_count(fields, &length, max);
     const uint8_t *at = take(fields, length + (size_t)1);
     if (at == NULL)

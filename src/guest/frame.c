@@ -141,7 +141,8 @@ ssize_t guest_frame_encode(uint8_t *out, size_t room, uint16_t type, uint16_t ch
         return -ENOBUFS;
     Encoder encoder = {.code = out, .at = out + 1};
     encode(&encoder, head, sizeof head);
-    encode(&encoder, payload, length);
+    if (length > 0)
+        encode(&encoder, payload, length);
     end_block(&encoder);
     encoder.at[-1] = 0;
     return encoder.at - out;

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "guest/messages.h"
 #include "guest/network.h"
 #include "guest/text.h"
 
@@ -122,10 +123,21 @@ static void load_modules(void)
     }
 }
 
+static void set_host_name(void)
+{
+    static char name[GUEST_HOST_NAME_MAX + 2];
+    if (guest_read_file("/etc/hostname", name, sizeof name) <= 0)
+        return;
+    name[strcspn(name, " \t\n")] = '\0';
+    if (sethostname(name, strlen(name)) < 0)
+        guest_complain("host name", name, errno);
+}
+
 void guest_init_system(void)
 {
     mount_all();
     guest_init_descriptors();
+    set_host_name();
     load_modules();
     int failed = guest_network_up_loopback();
     if (failed)

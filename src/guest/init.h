@@ -5,9 +5,10 @@
 #define GUEST_MODULES_LIST "/lib/modules/stead.modules"
 #define GUEST_MODULES_MAX 64
 
-/* Makes the file systems that programs expect, loads the modules of GUEST_MODULES_LIST (one path a
- * line, in their order), brings loopback up, and asks for SIGINT upon ctrl-alt-del. What fails is
- * said on stderr and passed over: a guest without it may do. */
+/* Makes the file systems that programs expect, takes the host name from /etc/hostname, loads the
+ * modules of GUEST_MODULES_LIST (one path a line, in their order), brings loopback up, and asks for
+ * SIGINT upon ctrl-alt-del. What fails is said on stderr and passed over: a guest without it may
+ * do. */
 void guest_init_system(void);
 
 /* Descriptors 0, 1 and 2 are open from now on, on /dev/null where they were not; those that were

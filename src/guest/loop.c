@@ -5,7 +5,10 @@
  * that is an edge. For the streams of sessions it saves the calls that turn watching on and off as
  * credit comes and goes.
  *
- * A port stays open while hosts come and go; reading from it gives nothing then. A socket is
+ * A port stays open while hosts come and go; reading from it gives nothing then. But what the
+ * kernel says about that comes by another queue than the bytes do, and may be late: a port that
+ * has hung up may have the next host's HELLO in it, or have answered it. So its sessions are ended
+ * only when no host has come back for a while; the next HELLO ends them in any case. A socket is
  * closed, and the next connection accepted.
  */
 #include "guest/loop.h"
@@ -19,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest/init.h"
@@ -27,6 +31,7 @@
 #define EVENTS_MAX 16
 #define READ_SIZE 16384
 #define SIGNALS_MAX 8
+#define GONE_AFTER_MS 1000
 #define GLIBC_SIGRTMIN 34 /* see power.c */
 
 enum { KEY_HOST, KEY_SIGNALS, KEY_ANNOUNCEMENTS, KEY_LISTENER, KEY_STREAMS };
@@ -38,6 +43,7 @@ typedef struct {
     int signals, announcements, listener;
     bool is_readable; /* the host's: an edge was told, and nothing was EAGAIN since */
     bool has_ended;
+    int64_t gone_at;   /* the time at which a port that has hung up counts as left; 0: it has not */
     size_t begin, end; /* of what was read and not yet taken, in `bytes` */
 } Loop;
 
@@ -68,6 +74,7 @@ static int take_host(int fd)
 {
     loop.host = fd;
     loop.is_readable = true;
+    loop.gone_at = 0;
     loop.begin = loop.end = 0;
     return watch(fd, EPOLLIN | EPOLLOUT, KEY_HOST);
 }
@@ -112,14 +119,40 @@ static void lose_host(void)
         guest_complain("watch", "devices", errno);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void expect_host_to_be_gone(void)
+{
+    if (loop.agent->is_greeted && loop.gone_at == 0)
+        loop.gone_at = now_ms() + GONE_AFTER_MS;
+}
+
+/* How long to wait for events. */
+static int patience(void)
+{
+    if (loop.gone_at == 0)
+        return -1;
+    int64_t left = loop.gone_at - now_ms();
+    if (left > 0)
+        return (int)left;
+    loop.gone_at = 0;
+    guest_agent_hang_up(loop.agent);
+    return -1;
+}
+
 /* No host is there, or its end of a socket is closed. */
 static void host_left(void)
 {
     loop.is_readable = false;
     if (!is_port())
         lose_host();
-    else if (loop.agent->is_greeted)
-        guest_agent_hang_up(loop.agent);
+    else
+        expect_host_to_be_gone();
 }
 
 static void read_host(void)
@@ -225,16 +258,13 @@ static int open_signals(void)
 
 /* --- */
 
-/* A port that has hung up takes nothing of what waits to be sent, so that we might never come to
- * read that it has. */
 static void on_host_event(bool is_hung_up)
 {
     loop.is_readable = loop.host >= 0;
-    if (!is_hung_up || !is_port())
-        return;
-    loop.begin = loop.end = 0;
-    if (loop.agent->is_greeted)
-        guest_agent_hang_up(loop.agent);
+    if (is_hung_up && is_port())
+        expect_host_to_be_gone();
+    else
+        loop.gone_at = 0;
 }
 
 static void on_event(const struct epoll_event *event)
@@ -297,7 +327,7 @@ static int run(void)
     struct epoll_event events[EVENTS_MAX];
     work();
     while (!loop.has_ended && loop.agent->shutdown == GUEST_NOT_ASKED) {
-        int n = epoll_wait(watcher, events, EVENTS_MAX, -1);
+        int n = epoll_wait(watcher, events, EVENTS_MAX, patience());
         if (n < 0 && errno != EINTR)
             return -errno;
         for (int i = 0; i < n; i++)

@@ -16,6 +16,7 @@
 #include "guest/loop.h"
 #include "guest/network.h"
 #include "guest/power.h"
+#include "guest/root.h"
 #include "guest/spawn.h"
 #include "guest/text.h"
 
@@ -84,7 +85,7 @@ static int install(const char *folder)
 /* 0, or what is wrong with them: EXIT_USAGE; or -1 when there is nothing left to do. */
 static int read_options(int argc, char **argv, GuestTransport *transport)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number;
         if (strcmp(argv[i], "--version") == 0)
@@ -102,7 +103,6 @@ static int read_options(int argc, char **argv, GuestTransport *transport)
             transport->fd = (int)number;
         else
             return usage(STDERR_FILENO, EXIT_USAGE);
-        i++;
     }
     return 0;
 }
@@ -112,6 +112,11 @@ static _Noreturn void run_as_init(GuestTransport *transport)
 {
     transport->is_init = true;
     guest_init_system();
+    const char *what;
+    int not_entered = guest_root_enter(&what);
+    if (not_entered)
+        guest_complain("cannot", what, not_entered);
+    guest_boot_script();
     guest_agent_init(&agent, &ops, GUEST_AGENT_IS_INIT);
     int how = guest_loop(&agent, transport);
     if (how < 0)

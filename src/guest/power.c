@@ -124,6 +124,7 @@ static void unmount_all(void)
 int guest_power_end(GuestShutdownHow how)
 {
     kill(-1, SIGTERM);
+    kill(-1, SIGHUP); /* shells at a terminal heed only this */
     kill(-1, SIGCONT);
     if (!wait_for_all()) {
         kill(-1, SIGKILL);

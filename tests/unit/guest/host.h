@@ -68,6 +68,8 @@ void host_send_credit(Host *host, guint channel, guint bytes);
 HostFrame *host_next(Host *host);
 /* The next one, which has to be of that type and channel. */
 HostFrame *host_expect(Host *host, GuestType type, guint channel);
+/* The same, where only its type matters. */
+void host_pass(Host *host, GuestType type, guint channel);
 /* FAILED on that channel; its errno. */
 int host_expect_failure(Host *host, guint channel);
 

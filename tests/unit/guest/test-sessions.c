@@ -45,7 +45,7 @@ static void test_signal_reaches_the_group(void)
     g_autoptr(Host) host = host_start();
     GuestSignal number = {.signal = SIGTERM};
     host_exec(host, 1, QUIET, "sh", "-c", "echo up; exec tail -f /dev/null", NULL);
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     g_autoptr(HostFrame) up = host_expect(host, GUEST_STDOUT, 1);
     HOST_SEND(host, GUEST_SIGNAL, 1, guest_signal_fields, &number);
     g_autoptr(HostEnd) end = host_finish(host, 1);
@@ -185,7 +185,7 @@ static void test_slow_reader_holds_up_nobody(void)
     g_autoptr(Host) host = host_start();
     gsize got = 0;
     host_exec(host, 1, QUIET, "head", "-c", "1000000", "/dev/zero", NULL);
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     while (got < GUEST_WINDOW) {
         g_autoptr(HostFrame) frame = host_expect(host, GUEST_STDOUT, 1);
         got += frame->length;
@@ -206,7 +206,7 @@ static void test_input_beyond_the_window(void)
     g_autofree char *bytes = numbers(GUEST_DATA_MAX);
     host_exec(host, 1, 0, "tail", "-f", "/dev/null", NULL);
     gsize credit = GUEST_WINDOW;
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     gsize sent = 0;
     while (credit >= GUEST_DATA_MAX && sent < 1024 * 1024) {
         host_send(host, GUEST_STDIN, 1, bytes, GUEST_DATA_MAX);
@@ -234,7 +234,7 @@ static void test_input_that_nobody_reads(void)
     g_autoptr(Host) host = host_start();
     g_autofree char *bytes = numbers(1024 * 1024);
     host_exec(host, 1, 0, "sh", "-c", "exec <&-; echo closed; exec tail -f /dev/null", NULL);
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     g_autoptr(HostFrame) closed = host_expect(host, GUEST_STDOUT, 1);
     host_stream(host, GUEST_STDIN, 1, bytes, 1024 * 1024, NULL);
     host_send(host, GUEST_CLOSE, 1, NULL, 0);
@@ -260,7 +260,7 @@ static void test_closing_ends_it(void)
     g_autoptr(Host) host = host_start();
     host_exec(host, 1, QUIET, "sh", "-c", "trap 'exit 0' HUP; echo up; while :; do read x; done",
               NULL);
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     g_autoptr(HostFrame) up = host_expect(host, GUEST_STDOUT, 1);
     host_send(host, GUEST_CLOSE, 1, NULL, 0);
     g_assert_cmpint(host_expect_failure(host, 1), ==, ECANCELED);
@@ -272,7 +272,7 @@ static void test_all_channels_at_once(void)
     for (guint i = 1; i <= GUEST_CHANNELS; i++)
         host_exec(host, i, 0, "cat", NULL);
     for (guint i = 1; i <= GUEST_CHANNELS; i++)
-        host_frame_free(host_expect(host, GUEST_STARTED, i));
+        host_pass(host, GUEST_STARTED, i);
     for (guint i = 1; i <= GUEST_CHANNELS; i++) {
         g_autofree char *word = g_strdup_printf("%u", i);
         host_send_text(host, GUEST_STDIN, i, word);
@@ -286,7 +286,7 @@ static void test_channel_in_use(void)
 {
     g_autoptr(Host) host = host_start();
     host_exec(host, 1, 0, "cat", NULL);
-    g_autoptr(HostFrame) started = host_expect(host, GUEST_STARTED, 1);
+    host_pass(host, GUEST_STARTED, 1);
     host_exec(host, 1, 0, "cat", NULL);
     g_assert_cmpint(host_expect_failure(host, 1), ==, EBUSY);
 }
