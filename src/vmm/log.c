@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@
 #define NAME_MAX_WITH_NUMBER (VMM_LOG_NAME_MAX + 12)
 
 struct VmmLog {
-    int folder;
+    int where;
+    bool is_folder;
     char name[VMM_LOG_NAME_MAX];
     uint64_t size;
     unsigned backups;
@@ -28,8 +30,16 @@ struct VmmLog {
 static int open_file(VmmLog *log)
 {
     struct stat status;
-    log->file = openat(log->folder, log->name,
-                       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fstat(log->where, &status) < 0)
+        return -errno;
+    log->is_folder = S_ISDIR(status.st_mode);
+    if (!log->is_folder) {
+        log->file = log->where;
+        log->used = (uint64_t)status.st_size;
+        return 0;
+    }
+    log->file =
+        openat(log->where, log->name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (log->file < 0)
         return -errno;
     log->used = fstat(log->file, &status) == 0 ? (uint64_t)status.st_size : 0;
@@ -45,7 +55,7 @@ int vmm_log_new(VmmLog **log, const VmmLogOptions *options)
     VmmLog *made = calloc(1, sizeof *made);
     if (made == NULL)
         return -ENOMEM;
-    made->folder = options->folder;
+    made->where = options->where;
     memcpy(made->name, options->name, length);
     made->size = options->size;
     made->backups = options->backups;
@@ -62,7 +72,7 @@ void vmm_log_free(VmmLog *log)
 {
     if (log == NULL)
         return;
-    if (log->file >= 0)
+    if (log->is_folder && log->file >= 0)
         close(log->file);
     free(log);
 }
@@ -75,17 +85,22 @@ static void backup_name(const VmmLog *log, unsigned number, char name[NAME_MAX_W
 static void rotate(VmmLog *log)
 {
     char from[NAME_MAX_WITH_NUMBER], to[NAME_MAX_WITH_NUMBER];
+    if (!log->is_folder) {
+        if (ftruncate(log->file, 0) == 0)
+            log->used = 0;
+        return;
+    }
     close(log->file);
     for (unsigned i = log->backups; i-- > 1;) {
         backup_name(log, i - 1, from);
         backup_name(log, i, to);
-        renameat(log->folder, from, log->folder, to);
+        renameat(log->where, from, log->where, to);
     }
     backup_name(log, 0, to);
     if (log->backups > 0)
-        renameat(log->folder, log->name, log->folder, to);
+        renameat(log->where, log->name, log->where, to);
     else
-        unlinkat(log->folder, log->name, 0);
+        unlinkat(log->where, log->name, 0);
     open_file(log);
 }
 

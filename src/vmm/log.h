@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A log of bounded size: when the file is full it is renamed to NAME.0, that to NAME.1 and so on,
- * and the last one is dropped. Everything happens in one folder, by its descriptor.
+ * and the last one is dropped. Everything happens in one folder, by its descriptor. Where only an
+ * open file was given it is emptied when it is full.
  *
  * Logging never fails for the caller: what cannot be written is lost and counted.
  */
@@ -15,8 +16,8 @@
 #define VMM_LOG_SIZE_MIN 4096
 
 typedef struct {
-    int folder; /* stays the caller's */
-    const char *name;
+    int where;        /* a folder, or a file open for appending; stays the caller's */
+    const char *name; /* in the folder */
     uint64_t size;    /* of a file, in bytes */
     unsigned backups; /* that are kept beside it */
 } VmmLogOptions;

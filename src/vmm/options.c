@@ -136,7 +136,7 @@ static const Option OPTIONS[] = {
     {"net", "fd=N,mac=MAC[,bps=N][,pps=N]", "a network device on a tap", .take = take_net},
     {"serial", "fd=N", "a listening socket for the serial port", .pairs = SERIAL},
     {"log", "fd=N[,name=NAME][,size=SIZE][,backups=N]",
-     "a folder in which the serial port's output is logged", .pairs = LOG},
+     "a folder, or a file, in which the serial port's output is logged", .pairs = LOG},
     {"console", "fd=N", "a listening socket for a virtio console", .take = take_console},
     {"agent", "fd=N", "a listening socket for the guest's agent", .pairs = AGENT},
     {"rng", NULL, "a device of random numbers", .flag = FIELD(VmmOptions, has_rng)},

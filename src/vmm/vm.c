@@ -64,12 +64,12 @@ static int add_terminal(VmmVm *vm, VmmError *error)
 {
     const VmmOptions *options = vm->options;
     VmmLogOptions log = {
-        .folder = options->log_folder,
+        .where = options->log_folder,
         .name = options->log_name,
         .size = options->log_size,
         .backups = options->log_backups > UINT32_MAX ? UINT32_MAX : (unsigned)options->log_backups,
     };
-    int failed = log.folder >= 0 ? vmm_log_new(&vm->log, &log) : 0;
+    int failed = log.where >= 0 ? vmm_log_new(&vm->log, &log) : 0;
     if (failed)
         return vmm_error_errno(error, failed, "cannot log to %s", log.name);
     failed = vmm_arch_add_platform(&vm->machine, &vm->serial, error);

@@ -20,7 +20,7 @@ static void rig_init(Rig *rig, unsigned backups)
 {
     *rig = (Rig){.path = g_dir_make_tmp("log-XXXXXX", NULL)};
     rig->options = (VmmLogOptions){
-        .folder = open(rig->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+        .where = open(rig->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
         .name = "console.log",
         .size = VMM_LOG_SIZE_MIN,
         .backups = backups,
@@ -39,7 +39,7 @@ static void rig_free(Rig *rig)
     }
     g_rmdir(rig->path);
     g_free(rig->path);
-    close(rig->options.folder);
+    close(rig->options.where);
 }
 
 static char *content(const Rig *rig, const char *name)
@@ -91,6 +91,26 @@ static void test_without_backups_there_is_one_file(void)
     rig_free(&rig);
 }
 
+static void test_an_open_file_is_emptied(void)
+{
+    Rig rig;
+    VmmLog *log;
+    rig_init(&rig, 1);
+    VmmLogOptions options = rig.options;
+    options.where =
+        openat(rig.options.where, "file", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    g_assert_cmpint(vmm_log_new(&log, &options), ==, 0);
+    vmm_log_write(log, (const uint8_t *)"one", 3);
+    VmmLog *ours = rig.log;
+    rig.log = log;
+    fill(&rig, 'b');
+    rig.log = ours;
+    expect_letter(&rig, "file", 'b');
+    vmm_log_free(log);
+    close(options.where);
+    rig_free(&rig);
+}
+
 static void test_a_second_start_appends(void)
 {
     Rig rig;
@@ -128,7 +148,7 @@ static void test_a_link_is_not_followed(void)
     Rig rig;
     VmmLog *log;
     rig_init(&rig, 0);
-    g_assert_cmpint(symlinkat("/dev/null", rig.options.folder, "link"), ==, 0);
+    g_assert_cmpint(symlinkat("/dev/null", rig.options.where, "link"), ==, 0);
     VmmLogOptions options = rig.options;
     options.name = "link";
     g_assert_cmpint(vmm_log_new(&log, &options), ==, -ELOOP);
@@ -142,14 +162,14 @@ static void test_what_cannot_be_written_is_counted(void)
     g_autofree char *file = g_build_filename(rig.path, "console.log", NULL);
     vmm_log_free(rig.log);
     g_unlink(file);
-    g_assert_cmpint(symlinkat("/dev/full", rig.options.folder, "full"), ==, 0);
-    g_assert_cmpint(mkdirat(rig.options.folder, "folder", 0700), ==, 0);
+    g_assert_cmpint(symlinkat("/dev/full", rig.options.where, "full"), ==, 0);
+    g_assert_cmpint(mkdirat(rig.options.where, "folder", 0700), ==, 0);
     VmmLogOptions options = rig.options;
     g_assert_cmpint(vmm_log_new(&rig.log, &options), ==, 0);
     /* The next file cannot be made: its name is a folder's. */
     fill(&rig, 'a');
-    g_assert_cmpint(unlinkat(rig.options.folder, "console.log", 0), ==, 0);
-    g_assert_cmpint(mkdirat(rig.options.folder, "console.log", 0700), ==, 0);
+    g_assert_cmpint(unlinkat(rig.options.where, "console.log", 0), ==, 0);
+    g_assert_cmpint(mkdirat(rig.options.where, "console.log", 0700), ==, 0);
     fill(&rig, 'b');
     g_assert_cmpuint(vmm_log_lost(rig.log), ==, VMM_LOG_SIZE_MIN);
     g_rmdir(file);
@@ -163,6 +183,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vmm/log/full", test_full_files_move_on);
     g_test_add_func("/vmm/log/no-backups", test_without_backups_there_is_one_file);
+    g_test_add_func("/vmm/log/open-file", test_an_open_file_is_emptied);
     g_test_add_func("/vmm/log/second-start", test_a_second_start_appends);
     g_test_add_func("/vmm/log/checked", test_names_and_sizes_are_checked);
     g_test_add_func("/vmm/log/link", test_a_link_is_not_followed);
