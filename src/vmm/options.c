@@ -85,18 +85,6 @@ static int take_console(VmmOptions *options, char *value, VmmError *error)
     return vmm_pairs_parse(value, CONSOLE, options, error);
 }
 
-static int take_command_line(VmmOptions *options, char *value, VmmError *error)
-{
-    options->command_line = value;
-    return 0;
-}
-
-static int take_kvm(VmmOptions *options, char *value, VmmError *error)
-{
-    options->kvm = value;
-    return 0;
-}
-
 /* UID or UID:GID; the group is the user's number unless it is given. */
 static int take_user(VmmOptions *options, char *value, VmmError *error)
 {
@@ -112,14 +100,15 @@ static int take_user(VmmOptions *options, char *value, VmmError *error)
     return 0;
 }
 
-/* One of: pairs into the options, a function for the value, or a flag. */
+/* One of: pairs into the options, a function for the value, or a field that is set to the whole
+ * value or, where there is none, to true. */
 typedef struct {
     const char *name;
     const char *value; /* for --help; NULL: none */
     const char *help;
     const VmmPair *pairs;
     int (*take)(VmmOptions *options, char *value, VmmError *error);
-    size_t flag;
+    size_t field;
 } Option;
 
 static const Option OPTIONS[] = {
@@ -128,9 +117,9 @@ static const Option OPTIONS[] = {
     {"cpus", "N", "vCPUs; 1", .pairs = CPUS},
     {"kernel", "fd=N", "a bzImage or ELF file", .pairs = KERNEL},
     {"initrd", "fd=N", "its initial file system", .pairs = INITRD},
-    {"cmdline", "TEXT", "its command line", .take = take_command_line},
+    {"cmdline", "TEXT", "its command line", .field = FIELD(VmmOptions, command_line)},
     {"virtio-cmdline", NULL, "name virtio devices on the command line, too",
-     .flag = FIELD(VmmOptions, name_virtio)},
+     .field = FIELD(VmmOptions, name_virtio)},
     {"disk", "fd=N[,base-fd=N...][,format=raw|qcow2][,readonly][,serial=TEXT][,bps=N][,iops=N]",
      "a disk, with what backs it", .take = take_disk},
     {"net", "fd=N,mac=MAC[,bps=N][,pps=N]", "a network device on a tap", .take = take_net},
@@ -139,24 +128,24 @@ static const Option OPTIONS[] = {
      "a folder, or a file, in which the serial port's output is logged", .pairs = LOG},
     {"console", "fd=N", "a listening socket for a virtio console", .take = take_console},
     {"agent", "fd=N", "a listening socket for the guest's agent", .pairs = AGENT},
-    {"rng", NULL, "a device of random numbers", .flag = FIELD(VmmOptions, has_rng)},
-    {"balloon", NULL, "a balloon device", .flag = FIELD(VmmOptions, has_balloon)},
+    {"rng", NULL, "a device of random numbers", .field = FIELD(VmmOptions, has_rng)},
+    {"balloon", NULL, "a balloon device", .field = FIELD(VmmOptions, has_balloon)},
     {"qmp", "fd=N", "a listening socket for control", .pairs = QMP},
     {"restore", "fd=N", "begin from a snapshot's state", .pairs = RESTORE},
     {"incoming", NULL, "begin with the snapshot that snapshot-load will name",
-     .flag = FIELD(VmmOptions, waits_for_snapshot)},
-    {"paused", NULL, "do not run before cont", .flag = FIELD(VmmOptions, is_paused)},
-    {"no-reboot", NULL, "end when the guest resets itself", .flag = FIELD(VmmOptions, no_reboot)},
+     .field = FIELD(VmmOptions, waits_for_snapshot)},
+    {"paused", NULL, "do not run before cont", .field = FIELD(VmmOptions, is_paused)},
+    {"no-reboot", NULL, "end when the guest resets itself", .field = FIELD(VmmOptions, no_reboot)},
     {"user", "UID[:GID]", "whom the jail runs as; 65534", .take = take_user},
-    {"daemonize", NULL, "return when the machine runs", .flag = FIELD(VmmOptions, daemonize)},
+    {"daemonize", NULL, "return when the machine runs", .field = FIELD(VmmOptions, daemonize)},
     {"pid", "fd=N", "where to write the process's number", .pairs = PID},
     {"no-jail", NULL, "stay the user, in the namespaces, one is",
-     .flag = FIELD(VmmOptions, no_jail)},
-    {"no-seccomp", NULL, "allow all system calls", .flag = FIELD(VmmOptions, no_seccomp)},
-    {"kvm", "PATH", "the device; /dev/kvm", .take = take_kvm},
-    {"check", NULL, "only tell whether KVM has what is needed", .flag = FIELD(VmmOptions, check)},
-    {"help", NULL, "print this", .flag = FIELD(VmmOptions, help)},
-    {"version", NULL, "print the version", .flag = FIELD(VmmOptions, version)},
+     .field = FIELD(VmmOptions, no_jail)},
+    {"no-seccomp", NULL, "allow all system calls", .field = FIELD(VmmOptions, no_seccomp)},
+    {"kvm", "PATH", "the device; /dev/kvm", .field = FIELD(VmmOptions, kvm)},
+    {"check", NULL, "only tell whether KVM has what is needed", .field = FIELD(VmmOptions, check)},
+    {"help", NULL, "print this", .field = FIELD(VmmOptions, help)},
+    {"version", NULL, "print the version", .field = FIELD(VmmOptions, version)},
 };
 #define N_OPTIONS (sizeof OPTIONS / sizeof *OPTIONS)
 
@@ -179,8 +168,13 @@ static const Option *find(const char *argument)
 static int take(VmmOptions *options, const Option *option, char *value, VmmError *error)
 {
     VmmError why = {""};
-    int failed = option->pairs ? vmm_pairs_parse(value, option->pairs, options, &why)
-                               : option->take(options, value, &why);
+    int failed = 0;
+    if (option->pairs)
+        failed = vmm_pairs_parse(value, option->pairs, options, &why);
+    else if (option->take)
+        failed = option->take(options, value, &why);
+    else
+        *(const char **)((char *)options + option->field) = value;
     return failed ? vmm_error(error, failed, "--%s: %s", option->name, why.text) : 0;
 }
 
@@ -230,7 +224,7 @@ int vmm_options_parse(VmmOptions *options, int argc, char **argv, VmmError *erro
         if (option == NULL)
             return vmm_error(error, -EINVAL, "there is no option %s; see --help", argv[i]);
         if (option->value == NULL) {
-            *(bool *)((char *)options + option->flag) = true;
+            *(bool *)((char *)options + option->field) = true;
             continue;
         }
         if (++i == argc)

@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMM_CALL_VALUES_MAX 40
-
 /* What an argument must be. */
 typedef enum {
     VMM_CALL_ANY,
@@ -19,13 +17,13 @@ typedef enum {
 } VmmCallCheck;
 
 typedef struct {
-    int number;
     const char *name;
     const char *reason;
-    bool is_rare; /* not seen in every test: another libc, or a fault */
+    const uint32_t *values; /* of the argument; ended with 0 */
+    int number;
     VmmCallCheck check;
     unsigned argument;
-    const uint32_t *values; /* ended with 0 */
+    bool is_rare; /* not seen in every test: another libc, or a fault */
 } VmmCall;
 
 /* By falling frequency. */
