@@ -31,6 +31,7 @@ STEAD_HANDLER(instance_display);
 STEAD_HANDLER(instance_stats);
 STEAD_HANDLER(all_stats);
 STEAD_HANDLER(instance_resize);
+STEAD_HANDLER(instance_balloon);
 
 /* snapshots.c */
 STEAD_HANDLER(snapshot_list);
@@ -46,6 +47,12 @@ STEAD_HANDLER(image_build);
 STEAD_HANDLER(image_import);
 STEAD_HANDLER(image_show);
 STEAD_HANDLER(image_remove);
+
+/* templates.c */
+STEAD_HANDLER(template_list);
+STEAD_HANDLER(template_create);
+STEAD_HANDLER(template_show);
+STEAD_HANDLER(template_remove);
 
 /* networks.c */
 STEAD_HANDLER(network_list);

@@ -172,3 +172,15 @@ STEAD_HANDLER(instance_resize)
     return stead_reply_job(reply,
                            stead_engine_resize_root(request->engine, instance->id, size, error));
 }
+
+STEAD_HANDLER(instance_balloon)
+{
+    guint64 size = 0;
+    SteadInstance *instance = find(request, error);
+    if (instance == NULL || !stead_body_only(request, error, "size", NULL) ||
+        !stead_body_member(request, "size", error) ||
+        !stead_body_size(request, "size", &size, error))
+        return FALSE;
+    return stead_reply_result(request, reply,
+                              stead_engine_balloon(request->engine, instance->id, size, error));
+}

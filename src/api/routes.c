@@ -35,6 +35,7 @@ const SteadRoute stead_routes[] = {
     {"GET", INSTANCE "/stats", stead_api_instance_stats, "What a running instance uses", NULL, NULL, STEAD_ANSWER_OBJECT, "Stats"},
     {"GET", "/v1/stats", stead_api_all_stats, "What all running instances use", NULL, NULL, STEAD_ANSWER_LIST, "Stats"},
     {"POST", INSTANCE "/resize", stead_api_instance_resize, "Grow the root disk", NULL, "disk!", STEAD_ANSWER_JOB, NULL},
+    {"POST", INSTANCE "/balloon", stead_api_instance_balloon, "Take or give back memory of a running guest", NULL, "size!", STEAD_ANSWER_OBJECT, NULL},
     {"GET", INSTANCE "/snapshots", stead_api_snapshot_list, "List snapshots", NULL, NULL, STEAD_ANSWER_LIST, "Snapshot"},
     {"POST", INSTANCE "/snapshots", stead_api_snapshot_create, "Take a snapshot", NULL, "name! memory", STEAD_ANSWER_JOB, NULL},
     {"POST", INSTANCE "/snapshots/{snapshot}/restore", stead_api_snapshot_restore, "Return to a snapshot", NULL, NULL, STEAD_ANSWER_JOB, NULL},
@@ -49,6 +50,11 @@ const SteadRoute stead_routes[] = {
     {"POST", "/v1/images/import", stead_api_image_import, "Import a disk image of the host", NULL, "path! name!", STEAD_ANSWER_JOB, NULL},
     {"GET", "/v1/images/{image}", stead_api_image_show, "Show an image", NULL, NULL, STEAD_ANSWER_OBJECT, "Image"},
     {"DELETE", "/v1/images/{image}", stead_api_image_remove, "Remove an image", NULL, NULL, STEAD_ANSWER_NOTHING, NULL},
+
+    {"GET", "/v1/templates", stead_api_template_list, "List templates", NULL, NULL, STEAD_ANSWER_LIST, "Template"},
+    {"POST", "/v1/templates", stead_api_template_create, "Freeze an instance", NULL, "name! from!", STEAD_ANSWER_JOB, NULL},
+    {"GET", "/v1/templates/{template}", stead_api_template_show, "Show a template", NULL, NULL, STEAD_ANSWER_OBJECT, "Template"},
+    {"DELETE", "/v1/templates/{template}", stead_api_template_remove, "Remove a template", NULL, NULL, STEAD_ANSWER_JOB, NULL},
 
     {"GET", "/v1/networks", stead_api_network_list, "List networks", NULL, NULL, STEAD_ANSWER_LIST, "Network"},
     {"POST", "/v1/networks", stead_api_network_create, "Create a network", NULL, "name! spec", STEAD_ANSWER_JOB, NULL},

@@ -26,6 +26,7 @@ typedef struct {
 } ProgramPackage;
 
 static const ProgramPackage packages[] = {
+    {"debugfs", "e2fsprogs"},
     {"dnsmasq", "dnsmasq-base"},
     {"libvirtd", "libvirt-daemon"},
     {"mcopy", "mtools"},
@@ -37,6 +38,7 @@ static const ProgramPackage packages[] = {
     {"qemu-img", "qemu-utils"},
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"setpriv", "util-linux"},
+    {"ssh-keygen", "openssh-client"},
     {"sfdisk", "fdisk"},
     {"socat", "socat"},
     {"virtlogd", "libvirt-daemon"},

@@ -114,6 +114,7 @@ static const struct {
     {STEAD_COMPLETE_CATALOGUE, "/v1/catalogue", "name"},
     {STEAD_COMPLETE_NETWORK, "/v1/networks", "name"},
     {STEAD_COMPLETE_VOLUME, "/v1/volumes", "name"},
+    {STEAD_COMPLETE_TEMPLATE, "/v1/templates", "name"},
     {STEAD_COMPLETE_JOB, "/v1/jobs?active=1", "id"},
 };
 

@@ -14,6 +14,9 @@
 #include "cli/screen.h"
 #include "cli/watch.h"
 
+/* As of a spec. */
+#define MAX_COUNT 1000
+
 typedef enum { FIELD_TEXT, FIELD_LIST, FIELD_INTEGER } FieldType;
 
 typedef struct {
@@ -24,11 +27,12 @@ typedef struct {
 
 static const Field fields[] = {
     {"kind", "kind", FIELD_TEXT},         {"cpus", "cpus", FIELD_INTEGER},
-    {"memory", "memory", FIELD_TEXT},     {"disk", "disk", FIELD_TEXT},
-    {"pool", "pool", FIELD_TEXT},         {"network", "networks", FIELD_LIST},
-    {"port", "ports", FIELD_LIST},        {"hostname", "hostname", FIELD_TEXT},
-    {"firmware", "firmware", FIELD_TEXT}, {"package", "packages", FIELD_LIST},
-    {"command", "commands", FIELD_LIST},  {"restart", "restart", FIELD_TEXT},
+    {"cmdline", "cmdline", FIELD_TEXT},   {"memory", "memory", FIELD_TEXT},
+    {"disk", "disk", FIELD_TEXT},         {"pool", "pool", FIELD_TEXT},
+    {"network", "networks", FIELD_LIST},  {"port", "ports", FIELD_LIST},
+    {"hostname", "hostname", FIELD_TEXT}, {"firmware", "firmware", FIELD_TEXT},
+    {"package", "packages", FIELD_LIST},  {"command", "commands", FIELD_LIST},
+    {"restart", "restart", FIELD_TEXT},
 };
 
 static void add_field(SteadCall *call, JsonBuilder *builder, const Field *field)
@@ -77,11 +81,23 @@ static gboolean add_user_data(SteadCall *call, JsonBuilder *builder, GError **er
     return TRUE;
 }
 
+/* Files that the daemon reads: their paths are made absolute where the user's folder is known. */
+static void add_file(SteadCall *call, JsonBuilder *builder, const char *option)
+{
+    const char *given = stead_call_text(call, option);
+    g_autofree char *path = given ? g_canonicalize_filename(given, NULL) : NULL;
+    if (path)
+        stead_json_add_text(builder, option, path);
+}
+
 static gboolean add_spec(SteadCall *call, JsonBuilder *builder, GError **error)
 {
     json_builder_set_member_name(builder, "spec");
     json_builder_begin_object(builder);
-    stead_json_add_text(builder, "image", stead_call_argument(call, 0));
+    if (stead_call_n_arguments(call) > 0)
+        stead_json_add_text(builder, "image", stead_call_argument(call, 0));
+    add_file(call, builder, "kernel");
+    add_file(call, builder, "initrd");
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
         add_field(call, builder, &fields[i]);
     if (!add_keys(call, builder, error) || !add_user_data(call, builder, error))
@@ -131,39 +147,78 @@ static void say_what_next(SteadCall *call, const char *name)
                             name, name);
 }
 
-static int run(SteadCall *call, GError **error)
+/* NAME, or NAME-1 to NAME-n. */
+static GStrv make_names(SteadCall *call)
 {
     const char *given = stead_call_text(call, "name");
-    g_autofree char *name = given ? g_strdup(given) : invent_name(stead_call_argument(call, 0));
-    g_autoptr(JsonNode) body = make_body(call, name, error);
-    g_autoptr(SteadWatch) watch = body ? stead_watch_new(call, stead_call_json(call), error) : NULL;
-    g_autoptr(JsonNode) job =
-        watch ? stead_call_request(call, "POST", "/v1/instances", body, error) : NULL;
-    if (job == NULL)
-        return 1;
-    if (stead_call_flag(call, "no-wait")) {
-        if (stead_call_json(call))
-            stead_json_print(job);
-        else
-            puts(name);
-        say_what_next(call, name);
-        return 0;
+    guint64 count = stead_call_number(call, "count", 1);
+    const char *image = stead_call_n_arguments(call) > 0 ? stead_call_argument(call, 0) : "kernel";
+    g_autofree char *base = given ? g_strdup(given) : invent_name(image);
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    for (guint64 i = 1; i <= count && i <= MAX_COUNT; i++) {
+        g_autofree char *name =
+            count == 1 ? g_strdup(base) : g_strdup_printf("%s-%" G_GUINT64_FORMAT, base, i);
+        g_strv_builder_add(names, name);
     }
-    stead_watch_add(watch, name);
-    stead_watch_job(watch, job, NULL);
-    if (!stead_call_has(call, "timeout"))
-        stead_watch_keep_to_rules(watch);
-    gboolean start = !stead_call_flag(call, "no-start");
-    int code = stead_watch_run(watch, start ? STEAD_UNTIL_READY : STEAD_UNTIL_DONE,
+    return g_strv_builder_end(names);
+}
+
+/* Has them made; those that were begun before one was refused go on. */
+static gboolean begin(SteadCall *call, SteadWatch *watch, GStrv names, GError **error)
+{
+    for (char **name = names; *name != NULL; name++) {
+        g_autoptr(JsonNode) body = make_body(call, *name, error);
+        g_autoptr(JsonNode) job =
+            body ? stead_call_request(call, "POST", "/v1/instances", body, error) : NULL;
+        if (job == NULL)
+            return FALSE;
+        if (stead_call_flag(call, "no-wait")) {
+            if (stead_call_json(call))
+                stead_json_print(job);
+            else
+                puts(*name);
+            continue;
+        }
+        stead_watch_add(watch, *name);
+        stead_watch_job(watch, job, NULL);
+    }
+    return TRUE;
+}
+
+static int run(SteadCall *call, GError **error)
+{
+    guint64 count = stead_call_number(call, "count", 1);
+    if (count < 1 || count > MAX_COUNT) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "--count is from 1 to %d", MAX_COUNT);
+        return 2;
+    }
+    if (stead_call_n_arguments(call) == 0 && !stead_call_has(call, "kernel")) {
+        stead_set_error(error, STEAD_ERROR_INVALID, "For instance: stead run debian:12",
+                        "'stead run' needs an image, a template or a --kernel");
+        return 2;
+    }
+    g_auto(GStrv) names = make_names(call);
+    g_autoptr(SteadWatch) watch = stead_watch_new(call, stead_call_json(call), error);
+    if (watch == NULL || !begin(call, watch, names, error))
+        return 1;
+    int code = 0;
+    if (!stead_call_flag(call, "no-wait")) {
+        gboolean start = !stead_call_flag(call, "no-start");
+        if (!stead_call_has(call, "timeout"))
+            stead_watch_keep_to_rules(watch);
+        code = stead_watch_run(watch, start ? STEAD_UNTIL_READY : STEAD_UNTIL_DONE,
                                stead_call_number(call, "timeout", 0), error);
+    }
     if (code == 0)
-        say_what_next(call, name);
+        say_what_next(call, names[0]);
     return code;
 }
 
 static const SteadArgument arguments[] = {
     {.name = "IMAGE",
-     .doc = "an image of the local store or the catalogue: debian:12, ubuntu:24.04",
+     .doc = "an image of the local store or the catalogue: debian:12, ubuntu:24.04; or a template: "
+            "template:base",
+     .optional = TRUE,
      .complete = STEAD_COMPLETE_IMAGE},
     {NULL},
 };
@@ -173,11 +228,32 @@ static const SteadOption options[] = {
      .type = STEAD_OPTION_TEXT,
      .metavar = "NAME",
      .doc = "its name, which is also its host name; invented where left out"},
+    {.name = "count",
+     .letter = 'n',
+     .type = STEAD_OPTION_NUMBER,
+     .metavar = "N",
+     .doc = "how many; above 1 they are called NAME-1 to NAME-N",
+     .fallback = "1"},
     {.name = "kind",
      .type = STEAD_OPTION_CHOICE,
-     .choices = "auto|vm",
+     .choices = "auto|vm|microvm",
      .doc = "what runs it",
      .fallback = "auto"},
+    {.name = "kernel",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "FILE",
+     .doc = "a kernel that a microvm boots: bzImage, or ELF with a PVH entry, such as a unikernel",
+     .fallback = "the image's",
+     .complete = STEAD_COMPLETE_FILE},
+    {.name = "initrd",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "FILE",
+     .doc = "the initramfs for that kernel",
+     .complete = STEAD_COMPLETE_FILE},
+    {.name = "cmdline",
+     .type = STEAD_OPTION_TEXT,
+     .metavar = "TEXT",
+     .doc = "the kernel's command line"},
     {.name = "cpus",
      .letter = 'c',
      .type = STEAD_OPTION_NUMBER,
@@ -252,6 +328,7 @@ static const SteadExample examples[] = {
     {"stead run --name web debian:12", "A Debian machine; ready when the command returns:"},
     {"stead run --name web -c 2 -m 2G -p 8080:80 --package nginx debian:12",
      "Two CPUs, a web server, reachable as port 8080 of the host:"},
+    {"stead run template:base --name n --count 50", "Clones of a machine that has booted:"},
     {"stead run --kind vm --name ci --ssh-key ~/.ssh/id_ed25519.pub ubuntu:24.04",
      "One to log in to over SSH:"},
     {NULL},

@@ -25,6 +25,17 @@ static char *kind_cell(JsonNode *item)
     return reason && *reason ? g_strdup_printf("%s (%s)", kind, reason) : g_strdup(kind);
 }
 
+/* "qemu, emulated (KVM is unusable: ...)". */
+static char *engine_cell(JsonNode *item)
+{
+    const char *engine = stead_json_text(item, "engine");
+    const char *accel = stead_json_text(item, "accel");
+    const char *reason = stead_json_text(item, "engine-reason");
+    if (engine == NULL || reason == NULL)
+        return g_strdup(accel ? accel : "");
+    return g_strdup_printf("%s, %s (%s)", engine, accel ? accel : "?", reason);
+}
+
 static char *networks_cell(JsonNode *item)
 {
     JsonNode *networks = stead_json_member(item, "networks");
@@ -48,7 +59,7 @@ static const SteadColumn fields[] = {
     {"Up", "uptime-ms", STEAD_CELL_DURATION},
     {"Addresses", "addresses", STEAD_CELL_LIST},
     {"Kind", NULL, STEAD_CELL_FUNCTION, kind_cell},
-    {"Runs on", "accel", STEAD_CELL_TEXT},
+    {"Runs on", NULL, STEAD_CELL_FUNCTION, engine_cell},
     {"Networks", NULL, STEAD_CELL_FUNCTION, networks_cell},
     {"Project", "project", STEAD_CELL_TEXT},
     {"Image digest", "image-digest", STEAD_CELL_SHORT},

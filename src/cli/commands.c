@@ -10,7 +10,7 @@ const char *const stead_complete_names[] = {
     [STEAD_COMPLETE_NETWORK] = "network",   [STEAD_COMPLETE_VOLUME] = "volume",
     [STEAD_COMPLETE_SNAPSHOT] = "snapshot", [STEAD_COMPLETE_JOB] = "job",
     [STEAD_COMPLETE_PROJECT] = "project",   [STEAD_COMPLETE_FILE] = "file",
-    [STEAD_COMPLETE_COMMAND] = "command",
+    [STEAD_COMPLETE_COMMAND] = "command",   [STEAD_COMPLETE_TEMPLATE] = "template",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(stead_complete_names) == STEAD_N_COMPLETES);
 
@@ -18,7 +18,7 @@ const char *const stead_section_titles[] = {
     [STEAD_SECTION_SPEC] = "Whole specs",
     [STEAD_SECTION_INSTANCE] = "Instances",
     [STEAD_SECTION_INSIDE] = "Looking inside",
-    [STEAD_SECTION_STORE] = "Snapshots, images, networks, storage",
+    [STEAD_SECTION_STORE] = "Snapshots, templates, images, networks, storage",
     [STEAD_SECTION_HOST] = "The host and stead itself",
     [STEAD_SECTION_HIDDEN] = NULL,
 };
@@ -44,6 +44,7 @@ const SteadCommand *const stead_commands[] = {
     &stead_cmd_pause,
     &stead_cmd_resume,
     &stead_cmd_resize,
+    &stead_cmd_balloon,
     &stead_cmd_rm,
     &stead_cmd_wait,
     &stead_cmd_exec,
@@ -57,6 +58,11 @@ const SteadCommand *const stead_commands[] = {
     &stead_cmd_snapshot_ls,
     &stead_cmd_snapshot_restore,
     &stead_cmd_snapshot_rm,
+    &stead_cmd_template,
+    &stead_cmd_template_create,
+    &stead_cmd_template_ls,
+    &stead_cmd_template_show,
+    &stead_cmd_template_rm,
     &stead_cmd_image,
     &stead_cmd_image_pull,
     &stead_cmd_image_build,

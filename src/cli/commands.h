@@ -32,6 +32,13 @@ extern const SteadCommand stead_cmd_snapshot_ls;
 extern const SteadCommand stead_cmd_snapshot_restore;
 extern const SteadCommand stead_cmd_snapshot_rm;
 
+extern const SteadCommand stead_cmd_template;
+extern const SteadCommand stead_cmd_template_create;
+extern const SteadCommand stead_cmd_template_ls;
+extern const SteadCommand stead_cmd_template_show;
+extern const SteadCommand stead_cmd_template_rm;
+
+extern const SteadCommand stead_cmd_balloon;
 extern const SteadCommand stead_cmd_image;
 extern const SteadCommand stead_cmd_image_pull;
 extern const SteadCommand stead_cmd_image_build;

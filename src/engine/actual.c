@@ -54,11 +54,13 @@ static gboolean policy_restarts(const SteadInstance *instance, gboolean failed)
            (policy == STEAD_RESTART_ALWAYS || (policy == STEAD_RESTART_ON_FAILURE && failed));
 }
 
-static void on_end(SteadEngine *engine, SteadInstance *instance, gboolean failed)
+static void on_end(SteadEngine *engine, SteadInstance *instance, const SteadActual *actual)
 {
+    gboolean failed = actual->failed;
     const SteadLive *live = g_hash_table_lookup(engine->live, instance->id);
     gint64 ran_us = live && live->run_started ? g_get_monotonic_time() - live->run_started : 0;
-    gboolean restarts = policy_restarts(instance, failed);
+    gboolean restarts =
+        policy_restarts(instance, failed) || (actual->rebooting && instance->want_running);
     instance->want_running = restarts;
     instance->started = 0;
     stead_engine_set_state(engine, instance, failed ? STEAD_STATE_FAILED : STEAD_STATE_STOPPED,
@@ -94,6 +96,9 @@ static void keep(SteadEngine *engine, const SteadActual *actual)
     copy->domain = g_strdup(actual->domain);
     copy->state = actual->state;
     copy->failed = actual->failed;
+    copy->rebooting = actual->rebooting;
+    copy->agent = actual->agent;
+    copy->nameless = actual->nameless;
     g_hash_table_replace(engine->heard, g_strdup(actual->id), copy);
 }
 
@@ -125,10 +130,14 @@ void stead_engine_on_actual(const SteadActual *actual, gpointer data)
         return;
     gboolean up = instance->state == STEAD_STATE_RUNNING || instance->state == STEAD_STATE_PAUSED;
     if (actual->state == STEAD_STATE_STOPPED && up)
-        on_end(engine, instance, actual->failed);
+        on_end(engine, instance, actual);
     else if ((actual->state == STEAD_STATE_RUNNING || actual->state == STEAD_STATE_PAUSED) &&
              actual->state != instance->state && instance->state != STEAD_STATE_CREATING &&
              instance->state != STEAD_STATE_REMOVING)
         on_run(engine, instance, actual->state);
+    if (actual->nameless && instance->state == STEAD_STATE_RUNNING)
+        stead_engine_introduce(engine, instance);
+    else if (actual->agent && instance->state == STEAD_STATE_RUNNING)
+        stead_engine_await_ready(engine, stead_engine_live(engine, instance->id));
     stead_engine_changed(engine);
 }

@@ -133,8 +133,8 @@ static gboolean attach_body(SteadJob *job, gpointer data, GError **error)
     SteadOp *op = data;
     Attach attach = {.op = op};
     gboolean begun = stead_job_sync(job, begin_attach, &attach, error);
-    gboolean done = begun && (!attach.running || stead_runtime_attach_disk(op->engine->vm, op->id,
-                                                                           attach.disk, error));
+    gboolean done = begun && (!attach.running ||
+                              stead_runtime_attach_disk(op->runtime, op->id, attach.disk, error));
     if (begun && !done)
         stead_job_sync(job, finish_detach, op, NULL);
     if (attach.disk)
@@ -221,8 +221,7 @@ static gboolean detach_body(SteadJob *job, gpointer data, GError **error)
     Detach detach = {.op = op};
     gboolean begun = stead_job_sync(job, begin_detach, &detach, error);
     g_autofree char *path = detach.path;
-    if (begun && detach.running &&
-        !stead_runtime_detach_disk(op->engine->vm, op->id, path, error)) {
+    if (begun && detach.running && !stead_runtime_detach_disk(op->runtime, op->id, path, error)) {
         stead_job_sync(job, undo_detach, op, NULL);
         return FALSE;
     }

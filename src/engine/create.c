@@ -8,6 +8,9 @@
 #include "base/error.h"
 #include "engine/claims.h"
 #include "engine/create.h"
+#include "engine/template.h"
+#include "image/kernel.h"
+#include "image/boot.h"
 #include "image/seed.h"
 #include "model/check.h"
 #include "net/addresses.h"
@@ -48,6 +51,8 @@ static gboolean find_image(gpointer data, GError **error)
 
 static gboolean ensure_image(Create *create, GError **error)
 {
+    if (create->instance->template || create->instance->spec->image == NULL)
+        return TRUE;
     if (!stead_job_sync(create->job, find_image, create, error))
         return FALSE;
     if (create->image)
@@ -63,6 +68,31 @@ static gboolean ensure_image(Create *create, GError **error)
     stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the image '%s' went away again",
                     create->instance->spec->image);
     return FALSE;
+}
+
+/* A kernel of the user's own: as it is now, whatever becomes of that file. */
+static gboolean copy_kernel(const Create *create, GError **error)
+{
+    const SteadInstanceSpec *spec = create->instance->spec;
+    g_autofree char *dir = stead_engine_instance_dir(create->engine, create->id);
+    return stead_make_dir(dir, 0711, error) &&
+           stead_kernel_take(spec->kernel, dir, "kernel", error) &&
+           (spec->initrd == NULL || stead_kernel_take(spec->initrd, dir, "initrd", error));
+}
+
+/* What cannot boot is told now, and not when it is first started. */
+static gboolean find_kernel(const Create *create, GError **error)
+{
+    if (create->instance->spec->kernel && !copy_kernel(create, error))
+        return FALSE;
+    if (create->instance->spec->kernel || create->instance->kind != STEAD_KIND_MICROVM ||
+        create->image == NULL)
+        return TRUE;
+    stead_job_progress("taking the kernel out of the image", -1, create->job);
+    g_autoptr(SteadBootFiles) files =
+        stead_boot_files(create->engine->image_store, create->image->digest, NULL,
+                         stead_job_cancellable(create->job), error);
+    return files != NULL;
 }
 
 /* ---- seed ---- */
@@ -92,13 +122,16 @@ static gboolean write_seed(Create *create, GError **error)
         nics[i].mac = ((SteadNicRecord *)instance->nics->pdata[i])->mac;
         set_names(&nics[i], create->networks->pdata[i], text);
     }
+    if (instance->spec->image == NULL)
+        return stead_make_dir(dir, 0711, error);
     SteadSeedOptions options = {
         .instance_id = instance->id,
         .hostname = stead_engine_hostname(instance),
         .spec = instance->spec,
         .nics = nics,
         .n_nics = instance->nics->len,
-        .install_agent = !create->image->agent,
+        .install_agent = instance->kind == STEAD_KIND_VM && !create->image->agent,
+        .keep_host_keys = instance->template != NULL,
     };
     stead_job_progress("writing the seed", -1, create->job);
     return stead_make_dir(dir, 0711, error) && stead_seed_write(&options, path, error);
@@ -155,12 +188,12 @@ static gboolean create_on_host(SteadOp *op, SteadJob *job, GError **error)
 {
     g_auto(Create) create = {.engine = op->engine, .job = job, .id = op->id};
     return stead_job_sync(job, copy_instance, &create, error) && check_ports(&create, error) &&
-           ensure_image(&create, error) && stead_create_nics(&create, error) &&
-           stead_create_disks(&create, error) && write_seed(&create, error) &&
-           stead_job_sync(job, write_disks, &create, error) &&
+           ensure_image(&create, error) && find_kernel(&create, error) &&
+           stead_create_nics(&create, error) && stead_create_disks(&create, error) &&
+           write_seed(&create, error) && stead_job_sync(job, write_disks, &create, error) &&
            stead_job_sync(job, resolve, op, error) &&
            stead_make_dir(((SteadMachine *)op->extra)->run_dir, 0711, error) &&
-           stead_runtime_prepare(op->engine->vm, op->extra, error) &&
+           stead_runtime_prepare(op->runtime, op->extra, error) &&
            stead_job_sync(job, finish_create, &create, error);
 }
 
@@ -217,13 +250,33 @@ SteadJob *stead_engine_submit_create(SteadEngine *engine, const SteadInstance *i
                                   stead_op_new(engine, instance->id, instance->name), error);
 }
 
-/* Why this kind; `auto` has one answer as long as there is one kind. */
-static void choose_kind(SteadInstance *instance)
+/* Why this kind. */
+static void choose_kind(SteadInstance *instance, const SteadTemplate *template)
 {
-    gboolean asked = instance->spec->kind != STEAD_KIND_AUTO;
-    instance->kind = STEAD_KIND_VM;
-    instance->kind_reason =
-        g_strdup(asked ? "asked for" : "the image is a disk with a system of its own");
+    if (template) {
+        instance->kind = template->kind;
+        instance->kind_reason = g_strdup("as its template");
+    } else if (instance->spec->kind != STEAD_KIND_AUTO) {
+        instance->kind = instance->spec->kind;
+        instance->kind_reason = g_strdup("asked for");
+    } else if (instance->spec->kernel) {
+        instance->kind = STEAD_KIND_MICROVM;
+        instance->kind_reason = g_strdup("it has a kernel of its own");
+    } else {
+        instance->kind = STEAD_KIND_VM;
+        instance->kind_reason = g_strdup("the image is a disk with a system of its own");
+    }
+}
+
+/* What makes a record that of a clone; its template is in use from then on. */
+static gboolean begin_clone(SteadInstance *instance, const SteadTemplate *template, GError **error)
+{
+    if (!stead_clone_fit(template, instance->spec, error))
+        return FALSE;
+    instance->template = g_strdup(template->id);
+    instance->image_digest = g_strdup(template->image_digest);
+    instance->unborn = TRUE;
+    return TRUE;
 }
 
 SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstanceSpec *spec,
@@ -236,7 +289,7 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     instance->nics = g_ptr_array_new_with_free_func((GDestroyNotify)stead_nic_record_free);
     if (!stead_name_check("instance", name, error))
         return NULL;
-    if (spec->image == NULL || stead_instance_spec_names_files(spec)) {
+    if ((spec->image == NULL && spec->kernel == NULL) || stead_instance_spec_names_files(spec)) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s",
                         spec->image ? "files must be read by the client: send their contents"
                                     : "an instance needs an image");
@@ -248,7 +301,15 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     instance->state = STEAD_STATE_CREATING;
     instance->want_running = start;
     instance->created = g_get_real_time();
-    choose_kind(instance);
+    g_autoptr(GError) why = NULL;
+    const SteadTemplate *template = stead_engine_template_of(engine, spec, &why);
+    if (why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return NULL;
+    }
+    choose_kind(instance, template);
+    if (template && !begin_clone(instance, template, error))
+        return NULL;
     g_autoptr(GPtrArray) others = stead_table_list(engine->instances);
     if (!stead_claims_check(others, NULL, spec, error) ||
         !stead_table_add(engine->instances, instance, error))
@@ -261,6 +322,7 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
         return NULL;
     }
     stead_events_emit(engine->events, "instance.created", kept->name,
-                      stead_event_data("image", kept->spec->image, "kind", "vm", NULL));
+                      stead_event_data("image", kept->spec->image, "kind",
+                                       stead_name_of(&stead_kind_names, (int)kept->kind), NULL));
     return job;
 }

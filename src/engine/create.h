@@ -9,7 +9,7 @@ typedef struct {
     SteadJob *job;
     const char *id;
     SteadInstance *instance; /* a copy */
-    SteadImage *image;       /* a copy; NULL until it is there */
+    SteadImage *image;       /* a copy; NULL until it is there, and for a clone */
     SteadJob *pull;          /* the job that fetches the image; NULL */
     GPtrArray *networks;     /* SteadNetwork copies, one for each interface */
     GPtrArray *volumes;      /* SteadVolume copies, one for each disk; NULL entries */

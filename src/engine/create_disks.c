@@ -6,14 +6,20 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "engine/create.h"
+#include "engine/template.h"
 #include "storage/disk.h"
 #include "storage/disk_name.h"
 
-static SteadDiskRecord *add_disk(SteadInstance *instance, const SteadDisk *disk)
+static SteadDiskRecord *add_disk(SteadInstance *instance, const SteadDisk *disk,
+                                 const char *backing)
 {
     SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
     record->path = g_strdup(disk->path);
     record->format = g_strdup(disk->format);
+    if (backing && g_str_equal(disk->format, "qcow2")) {
+        const char *const list[] = {backing, NULL};
+        record->backing = g_strdupv((char **)(gsize)list);
+    }
     g_ptr_array_add(instance->disks, record);
     return record;
 }
@@ -38,7 +44,7 @@ static gboolean clone_root(Create *create, GError **error)
         engine->libvirt, engine->paths, (SteadDiskPlace){instance->spec->pool, stem}, &image, size,
         stead_job_progress, create->job, stead_job_cancellable(create->job), error);
     if (disk)
-        add_disk(instance, disk);
+        add_disk(instance, disk, path);
     return disk != NULL;
 }
 
@@ -66,8 +72,11 @@ gboolean stead_create_disks(Create *create, GError **error)
 {
     SteadEngine *engine = create->engine;
     SteadInstance *instance = create->instance;
+    if (instance->template)
+        return stead_clone_disks(create, error);
     g_ptr_array_set_size(instance->disks, 0);
-    if (!stead_job_sync(create->job, claim_volumes, create, error) || !clone_root(create, error))
+    if (!stead_job_sync(create->job, claim_volumes, create, error) ||
+        (create->image && !clone_root(create, error)))
         return FALSE;
     for (guint i = 0; i < instance->spec->disks->len; i++) {
         const SteadDiskSpec *wanted = instance->spec->disks->pdata[i];
@@ -81,7 +90,7 @@ gboolean stead_create_disks(Create *create, GError **error)
                             volume ? volume->spec->size : wanted->size, error);
         if (disk == NULL)
             return FALSE;
-        SteadDiskRecord *record = add_disk(instance, disk);
+        SteadDiskRecord *record = add_disk(instance, disk, NULL);
         record->read_only = wanted->read_only;
         record->volume = volume ? g_strdup(volume->id) : NULL;
     }

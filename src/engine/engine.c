@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/state.h"
 #include "host/checks.h"
+#include "runtime/microvm/microvm.h"
 #include "runtime/vm/vm.h"
 
 #include <stdio.h>
@@ -29,6 +30,17 @@ static void find_accel(SteadEngine *engine)
 const char *stead_engine_accel(SteadEngine *engine)
 {
     return engine->kvm && engine->kvm->status == STEAD_KVM_USABLE ? "kvm" : "tcg";
+}
+
+void stead_engine_choose(SteadEngine *engine, SteadInstance *instance)
+{
+    g_autofree char *kvm = engine->kvm ? stead_kvm_describe(engine->kvm) : NULL;
+    gboolean usable = g_str_equal(stead_engine_accel(engine), "kvm");
+    stead_set_string(&instance->accel, stead_engine_accel(engine));
+    stead_set_string(&instance->engine, instance->kind == STEAD_KIND_VM ? "libvirt" : "qemu");
+    g_free(instance->engine_reason);
+    instance->engine_reason =
+        usable ? g_strdup("KVM is usable") : g_strdup_printf("KVM is %s", kvm ? kvm : "not probed");
 }
 
 static void on_libvirt(gboolean connected, gpointer data)
@@ -58,7 +70,8 @@ static gboolean open_parts(SteadEngine *engine, GError **error)
     engine->events = stead_events_new(engine->store);
     engine->jobs = stead_jobs_new(engine->events);
     engine->libvirt = stead_libvirt_new(NULL);
-    engine->vm = stead_vm_runtime_new(engine->libvirt, engine->paths);
+    engine->runtimes[STEAD_KIND_VM] = stead_vm_runtime_new(engine->libvirt, engine->paths);
+    engine->runtimes[STEAD_KIND_MICROVM] = stead_microvm_runtime_new(engine->paths);
     return TRUE;
 }
 
@@ -72,12 +85,16 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)stead_actual_free);
     g_mutex_init(&engine->change_mutex);
     g_cond_init(&engine->change_cond);
+    g_mutex_init(&engine->slots_mutex);
+    g_cond_init(&engine->slots_cond);
     if (!open_parts(engine, error)) {
         stead_engine_close(engine);
         return NULL;
     }
     find_accel(engine);
-    stead_runtime_watch(engine->vm, stead_engine_on_actual, engine);
+    for (guint i = 0; i < STEAD_N_KINDS; i++)
+        if (engine->runtimes[i])
+            stead_runtime_watch(engine->runtimes[i], stead_engine_on_actual, engine);
     stead_jobs_watch(engine->jobs, stead_engine_on_job_ended, engine);
     stead_libvirt_set_watch(engine->libvirt, on_libvirt, engine);
     stead_engine_tell_damage(engine);
@@ -102,7 +119,8 @@ void stead_engine_close(SteadEngine *engine)
         g_thread_pool_free(engine->probes, TRUE, TRUE);
     g_hash_table_unref(engine->live);
     g_hash_table_unref(engine->heard);
-    stead_runtime_free(engine->vm);
+    for (guint i = 0; i < STEAD_N_KINDS; i++)
+        stead_runtime_free(engine->runtimes[i]);
     stead_libvirt_free(engine->libvirt);
     stead_jobs_free(engine->jobs);
     stead_image_store_free(engine->image_store);
@@ -112,10 +130,13 @@ void stead_engine_close(SteadEngine *engine)
     stead_table_free(engine->networks);
     stead_table_free(engine->volumes);
     stead_table_free(engine->images);
+    stead_table_free(engine->templates);
     stead_events_free(engine->events);
     stead_store_free(engine->store);
     g_mutex_clear(&engine->change_mutex);
     g_cond_clear(&engine->change_cond);
+    g_mutex_clear(&engine->slots_mutex);
+    g_cond_clear(&engine->slots_cond);
     g_free(engine);
 }
 
@@ -136,7 +157,7 @@ SteadJobs *stead_engine_jobs(SteadEngine *engine)
 
 SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind)
 {
-    return engine->vm;
+    return engine->runtimes[kind];
 }
 
 /* Resident memory of this process in bytes (proc(5), statm). */

@@ -168,6 +168,25 @@ SteadJob *stead_engine_attach(SteadEngine *engine, const char *instance_id, cons
                               gboolean read_only, GError **error);
 SteadJob *stead_engine_detach(SteadEngine *engine, const char *instance_id, const char *volume,
                               GError **error);
+/* ---- Templates ---- */
+
+/* By name or id; NOT_FOUND. Borrowed. */
+SteadTemplate *stead_engine_template(SteadEngine *engine, const char *name, GError **error);
+/* In the order of their names; the list is owned by the caller. */
+GPtrArray *stead_engine_templates(SteadEngine *engine);
+/* With what stands on it and what of it is in memory. Owned by the caller. */
+JsonNode *stead_engine_show_template(SteadEngine *engine, const SteadTemplate *template);
+/* Freezes a running, ready instance (by name or id), which goes on. UNSUPPORTED for kinds that
+ * cannot; STATE; CONFLICT when the name is taken. */
+SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, const char *from,
+                                       GError **error);
+/* BUSY while clones, or templates that were made of them, stand on it. */
+SteadJob *stead_engine_remove_template(SteadEngine *engine, const char *name, GError **error);
+
+/* Takes memory from a running guest, or gives it back, until it has `size` bytes. INVALID for more
+ * than it was made with. */
+SteadJob *stead_engine_balloon(SteadEngine *engine, const char *id, guint64 size, GError **error);
+
 /* As stead_engine_resize_volume(), for the disk that the instance came with. */
 SteadJob *stead_engine_resize_root(SteadEngine *engine, const char *instance_id, guint64 size,
                                    GError **error);

@@ -4,6 +4,7 @@
  * the display. None changes a record, so they take no lock and run beside other jobs.
  */
 #include "base/error.h"
+#include "base/units.h"
 #include "engine/state.h"
 
 #define EXEC_DEFAULT_TIMEOUT_MS (10 * 60 * 1000)
@@ -16,6 +17,7 @@ typedef struct {
     GStrv command;
     char *input;
     guint64 timeout_ms;
+    guint64 size; /* bytes */
 } Question;
 
 static void question_free(gpointer data)
@@ -149,6 +151,30 @@ static gboolean display_body(SteadJob *job, gpointer data, GError **error)
 SteadJob *stead_engine_display(SteadEngine *engine, const char *id, GError **error)
 {
     return ask(engine, id, "instance.display", display_body, g_new0(Question, 1), error);
+}
+
+static gboolean balloon_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    return stead_runtime_balloon(q->runtime, q->id, q->size, error);
+}
+
+SteadJob *stead_engine_balloon(SteadEngine *engine, const char *id, guint64 size, GError **error)
+{
+    const SteadInstance *instance = stead_engine_expect(engine, id, error);
+    if (instance == NULL)
+        return NULL;
+    guint64 max = instance->spec->memory.max;
+    if (size < STEAD_MIN_MEMORY || size > max) {
+        g_autofree char *least = stead_format_size(STEAD_MIN_MEMORY);
+        g_autofree char *most = stead_format_size(max);
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "%s can have from %s to %s",
+                        instance->name, least, most);
+        return NULL;
+    }
+    Question *question = g_new0(Question, 1);
+    question->size = size;
+    return ask(engine, id, "instance.balloon", balloon_body, question, error);
 }
 
 static gboolean window_body(SteadJob *job, gpointer data, GError **error)

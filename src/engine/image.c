@@ -14,9 +14,6 @@
 #include "image/pull.h"
 #include "model/check.h"
 
-/* The default size of a disk that is built here; it grows with the instance's. */
-#define BUILT_DISK_SIZE (G_GUINT64_CONSTANT(4) << 30)
-
 SteadImage *stead_engine_image(SteadEngine *engine, const char *name, GError **error)
 {
     return stead_table_find(engine->images, name, error);
@@ -157,11 +154,8 @@ static gboolean build_body(SteadJob *job, gpointer data, GError **error)
     stead_autounlink output = stead_image_store_stage(store, ".qcow2", NULL, error);
     if (output == NULL || !stead_make_dir(cache, 0755, error))
         return FALSE;
-    SteadBuildOptions options = {.release = release,
-                                 .output = output,
-                                 .work_dir = work,
-                                 .cache_dir = cache,
-                                 .disk_size = BUILT_DISK_SIZE};
+    SteadBuildOptions options = {
+        .release = release, .output = output, .work_dir = work, .cache_dir = cache};
     if (!stead_image_build(&options, stead_job_progress, job, stead_job_cancellable(job), error))
         return FALSE;
     g_clear_pointer(&op->extra, source_free);
@@ -195,6 +189,18 @@ static SteadJob *submit(SteadEngine *engine, const char *type, const char *name,
     return stead_engine_submit_named(engine, "image", type, body, op, error);
 }
 
+/* What the catalogue does not have may be one to build. */
+static void name_the_build(const char *name, GError **error)
+{
+    if (!stead_image_build_known(name) || error == NULL ||
+        stead_error_code(*error) != STEAD_ERROR_NOT_FOUND)
+        return;
+    g_clear_error(error);
+    g_autofree char *hint = g_strdup_printf("Build it: stead image build %s", name);
+    stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint, "%s is not fetched but built from packages",
+                    name);
+}
+
 SteadJob *stead_engine_pull(SteadEngine *engine, const char *name, GError **error)
 {
     if (!stead_image_ref_check(name, error))
@@ -202,8 +208,10 @@ SteadJob *stead_engine_pull(SteadEngine *engine, const char *name, GError **erro
     g_autoptr(SteadCatalogue) catalogue = stead_catalogue_load(error);
     const SteadCatalogueEntry *entry =
         catalogue ? stead_catalogue_find(catalogue, name, error) : NULL;
-    if (entry == NULL)
+    if (entry == NULL) {
+        name_the_build(name, error);
         return NULL;
+    }
     SteadJob *under_way = stead_jobs_find_active(engine->jobs, "image.pull", entry->name);
     return under_way ? under_way
                      : submit(engine, "image.pull", entry->name, NULL, pull_body, error);
@@ -215,8 +223,9 @@ SteadJob *stead_engine_build(SteadEngine *engine, const char *release, const cha
     if (!stead_image_ref_check(as, error))
         return NULL;
     if (!stead_image_build_known(release)) {
-        stead_set_error(error, STEAD_ERROR_NOT_FOUND, "It can build debian:12 and debian:13.",
-                        "stead cannot build '%.64s'", release);
+        g_autofree char *known = g_strjoinv(", ", (char **)(gsize)stead_image_build_releases());
+        g_autofree char *hint = g_strdup_printf("It can build %s.", known);
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, hint, "stead cannot build '%.64s'", release);
         return NULL;
     }
     SteadJob *under_way = stead_jobs_find_active(engine->jobs, "image.build", as);
@@ -251,6 +260,12 @@ static GHashTable *digests_in_use(SteadEngine *engine, const SteadImage *except)
         const SteadInstance *instance = instances->pdata[i];
         if (instance->image_digest)
             g_hash_table_add(digests, g_strdup(instance->image_digest));
+    }
+    g_autoptr(GPtrArray) templates = stead_table_list(engine->templates);
+    for (guint i = 0; i < templates->len; i++) {
+        const SteadTemplate *template = templates->pdata[i];
+        if (template->image_digest)
+            g_hash_table_add(digests, g_strdup(template->image_digest));
     }
     return digests;
 }

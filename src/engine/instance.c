@@ -57,6 +57,7 @@ SteadJob *stead_engine_submit_on(SteadEngine *engine, const SteadInstance *insta
                                  const char *type, SteadJobFunc body, SteadOp *op, GError **error)
 {
     g_autofree char *lock = stead_engine_instance_lock(instance->id);
+    op->runtime = stead_engine_runtime(engine, instance->kind);
     SteadJobOptions options = {.type = type,
                                .subject = instance->name,
                                .id = instance->id,

@@ -73,11 +73,11 @@ static gboolean stop_on_host(SteadOp *op, SteadJob *job, GError **error)
 {
     if (op->flag) {
         stead_job_progress("ending", -1, job);
-        return stead_runtime_kill(op->engine->vm, op->id, error);
+        return stead_runtime_kill(op->runtime, op->id, error);
     }
     stead_job_progress("shutting down", -1, job);
     guint64 timeout_ms = op->number ? op->number : STOP_TIMEOUT_MS;
-    if (stead_runtime_stop(op->engine->vm, op->id, timeout_ms, stead_job_cancellable(job), error))
+    if (stead_runtime_stop(op->runtime, op->id, timeout_ms, stead_job_cancellable(job), error))
         return TRUE;
     if (error && *error && stead_error_code(*error) == STEAD_ERROR_TIMEOUT) {
         g_clear_error(error);
@@ -125,7 +125,7 @@ static gboolean pause_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
     op->flag = TRUE;
-    return stead_runtime_pause(op->engine->vm, op->id, error) &&
+    return stead_runtime_pause(op->runtime, op->id, error) &&
            stead_job_sync(job, finish_pause, op, error);
 }
 
@@ -133,7 +133,7 @@ static gboolean resume_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
     op->flag = FALSE;
-    return stead_runtime_resume(op->engine->vm, op->id, error) &&
+    return stead_runtime_resume(op->runtime, op->id, error) &&
            stead_job_sync(job, finish_pause, op, error);
 }
 

@@ -18,7 +18,7 @@ static gboolean add_nic(SteadEngine *engine, SteadMachine *machine, const SteadN
     }
     SteadMachineNic *nic = g_new0(SteadMachineNic, 1);
     nic->network = g_strdup(network->libvirt_name);
-    nic->bridge = network->libvirt_name ? NULL : g_strdup(network->bridge);
+    nic->bridge = g_strdup(network->bridge);
     nic->mac = g_strdup(record->mac);
     g_ptr_array_add(machine->nics, nic);
     return TRUE;
@@ -32,6 +32,7 @@ static void add_disk(SteadEngine *engine, SteadMachine *machine, const SteadDisk
     disk->format = g_strdup(record->format);
     disk->serial = volume ? g_strdup(volume->name) : NULL;
     disk->read_only = record->read_only;
+    disk->backing = record->backing ? g_strdupv(record->backing) : NULL;
     g_ptr_array_add(machine->disks, disk);
 }
 
@@ -44,7 +45,8 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
     machine->domain = g_strdup_printf("stead%s-%s", engine->paths->tag, instance->name);
     machine->dir = stead_engine_instance_dir(engine, instance->id);
     machine->run_dir = stead_engine_instance_run_dir(engine, instance->id);
-    machine->seed = g_build_filename(machine->dir, "seed.iso", NULL);
+    if (instance->spec->image)
+        machine->seed = g_build_filename(machine->dir, "seed.iso", NULL);
     machine->accel = g_strdup(stead_engine_accel(engine));
     machine->spec = stead_instance_spec_copy(instance->spec);
     for (guint i = 0; i < instance->disks->len; i++)

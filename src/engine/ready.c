@@ -52,6 +52,29 @@ static gboolean cloud_init_done(const Probe *probe)
     return result && result->exit_code == 0;
 }
 
+static void set_ready(SteadLive *live, SteadInstance *instance)
+{
+    SteadEngine *engine = live->engine;
+    instance->ready = TRUE;
+    g_clear_handle_id(&live->ready_timer, g_source_remove);
+    stead_engine_save(engine, instance);
+    g_autofree char *elapsed =
+        g_strdup_printf("%" G_GINT64_FORMAT, (g_get_monotonic_time() - live->run_started) / 1000);
+    stead_events_emit(engine->events, "instance.ready", instance->name,
+                      stead_event_data("elapsed-ms", elapsed, NULL));
+    stead_engine_changed(engine);
+}
+
+void stead_engine_agent_answered(SteadEngine *engine, SteadInstance *instance)
+{
+    SteadLive *live = stead_engine_live(engine, instance->id);
+    const SteadReadySpec *rule = &instance->spec->ready;
+    if (rule->agent && !rule->cloud_init && rule->port == 0 && live->rule == NULL)
+        set_ready(live, instance);
+    else
+        stead_engine_await_ready(engine, live);
+}
+
 static gboolean on_probed(gpointer data)
 {
     Probe *probe = data;
@@ -62,18 +85,11 @@ static gboolean on_probed(gpointer data)
         live->probing = FALSE;
     if (live && instance && probe->holds && live->rule == NULL && live->run_started == probe->run &&
         instance->state == STEAD_STATE_RUNNING && !instance->ready) {
-        instance->ready = TRUE;
         if (probe->addresses && probe->addresses[0]) {
             g_strfreev(instance->addresses);
             instance->addresses = g_steal_pointer(&probe->addresses);
         }
-        g_clear_handle_id(&live->ready_timer, g_source_remove);
-        stead_engine_save(engine, instance);
-        g_autofree char *elapsed = g_strdup_printf(
-            "%" G_GINT64_FORMAT, (g_get_monotonic_time() - live->run_started) / 1000);
-        stead_events_emit(engine->events, "instance.ready", instance->name,
-                          stead_event_data("elapsed-ms", elapsed, NULL));
-        stead_engine_changed(engine);
+        set_ready(live, instance);
     }
     probe_free(probe);
     return G_SOURCE_REMOVE;

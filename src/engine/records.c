@@ -55,6 +55,17 @@ static const SteadTableType volume_type = {
     .unique_names = TRUE,
 };
 
+static const SteadTableType template_type = {
+    .bucket = "template",
+    .what = "template",
+    .to_json = (JsonNode * (*)(gconstpointer)) stead_template_to_json,
+    .from_json = (gpointer(*)(JsonNode *, GError **))stead_template_from_json,
+    .free = (GDestroyNotify)stead_template_free,
+    .id_offset = G_STRUCT_OFFSET(SteadTemplate, id),
+    .name_offset = G_STRUCT_OFFSET(SteadTemplate, name),
+    .unique_names = TRUE,
+};
+
 /* An image's name is its id: a name stands for one content at a time. */
 static const SteadTableType image_type = {
     .bucket = "image",
@@ -73,7 +84,8 @@ gboolean stead_engine_load_records(SteadEngine *engine, GError **error)
            (engine->snapshots = stead_table_load(engine->store, &snapshot_type, error)) &&
            (engine->networks = stead_table_load(engine->store, &network_type, error)) &&
            (engine->volumes = stead_table_load(engine->store, &volume_type, error)) &&
-           (engine->images = stead_table_load(engine->store, &image_type, error));
+           (engine->images = stead_table_load(engine->store, &image_type, error)) &&
+           (engine->templates = stead_table_load(engine->store, &template_type, error));
 }
 
 /* ---- records that were set aside ---- */
@@ -81,8 +93,8 @@ gboolean stead_engine_load_records(SteadEngine *engine, GError **error)
 /* SteadDamage of all types; the list is the caller's. */
 static GPtrArray *list_damage(SteadEngine *engine)
 {
-    SteadTable *tables[] = {engine->instances, engine->snapshots, engine->networks, engine->volumes,
-                            engine->images};
+    SteadTable *tables[] = {engine->instances, engine->snapshots, engine->networks,
+                            engine->volumes,   engine->images,    engine->templates};
     GPtrArray *list = g_ptr_array_new();
     for (gsize i = 0; i < G_N_ELEMENTS(tables); i++) {
         const GPtrArray *damaged = stead_table_damaged(tables[i]);
@@ -168,5 +180,6 @@ gboolean stead_engine_check_users_known(SteadEngine *engine, const char *what, c
 gboolean stead_engine_knows_images(SteadEngine *engine)
 {
     return stead_table_damaged(engine->instances)->len == 0 &&
-           stead_table_damaged(engine->images)->len == 0;
+           stead_table_damaged(engine->images)->len == 0 &&
+           stead_table_damaged(engine->templates)->len == 0;
 }

@@ -13,7 +13,7 @@
  */
 #include "base/error.h"
 #include "base/memory.h"
-#include "engine/state.h"
+#include "engine/template.h"
 #include "net/network.h"
 #include "net/ports.h"
 #include "storage/disk.h"
@@ -28,6 +28,7 @@ typedef struct {
     GHashTable *disks;     /* ids of instances and volumes */
     GHashTable *networks;  /* ids */
     GHashTable *images;    /* digests */
+    GHashTable *templates; /* ids */
     gboolean images_known; /* all of those */
     GPtrArray *actual;     /* SteadActual */
 } Survey;
@@ -38,6 +39,7 @@ static void forget_records(Survey *survey)
     g_clear_pointer(&survey->disks, g_hash_table_unref);
     g_clear_pointer(&survey->networks, g_hash_table_unref);
     g_clear_pointer(&survey->images, g_hash_table_unref);
+    g_clear_pointer(&survey->templates, g_hash_table_unref);
 }
 
 static void survey_free(gpointer data)
@@ -69,6 +71,8 @@ static gboolean take_records(gpointer data, GError **error)
     stead_table_add_ids(engine->instances, survey->disks);
     stead_table_add_ids(engine->volumes, survey->disks);
     stead_table_add_ids(engine->networks, survey->networks);
+    survey->templates = new_set();
+    stead_table_add_ids(engine->templates, survey->templates);
     return TRUE;
 }
 
@@ -89,7 +93,8 @@ static void remove_orphan_domains(Survey *survey)
         if (g_hash_table_contains(survey->instances, actual->id))
             continue;
         g_message("removing %s, which has no record", actual->domain);
-        stead_runtime_destroy(survey->engine->vm, actual->id, &error);
+        stead_runtime_destroy(stead_engine_runtime(survey->engine, actual->kind), actual->id,
+                              &error);
         warn(&error, actual->domain);
     }
 }
@@ -129,12 +134,12 @@ static gboolean remove_image(Survey *survey, const char *digest, GError **error)
     return stead_image_store_remove_digest(survey->engine->image_store, digest, NULL, error);
 }
 
-static void add_folders(Survey *survey, const char *top, GPtrArray *orphans)
+static void add_folders(GHashTable *known, const char *top, const char *what, GPtrArray *orphans)
 {
-    g_autofree char *path = g_build_filename(top, "instances", NULL);
+    g_autofree char *path = g_build_filename(top, what, NULL);
     g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;)
-        if (!g_hash_table_contains(survey->instances, name) && g_uuid_string_is_valid(name))
+        if (!g_hash_table_contains(known, name) && g_uuid_string_is_valid(name))
             g_ptr_array_add(orphans, g_build_filename(path, name, NULL));
 }
 
@@ -163,8 +168,9 @@ static void sweep_all(Survey *survey)
 static GPtrArray *list_folders(Survey *survey, GError **error)
 {
     GPtrArray *orphans = g_ptr_array_new_with_free_func(g_free);
-    add_folders(survey, survey->engine->paths->state, orphans);
-    add_folders(survey, survey->engine->paths->run, orphans);
+    add_folders(survey->instances, survey->engine->paths->state, "instances", orphans);
+    add_folders(survey->instances, survey->engine->paths->run, "instances", orphans);
+    add_folders(survey->templates, survey->engine->paths->state, "templates", orphans);
     return orphans;
 }
 
@@ -373,6 +379,8 @@ static gboolean settle(gpointer data, GError **error)
     engine->adopted = TRUE;
     if (first)
         settle_parts(engine);
+    if (first)
+        stead_engine_settle_templates(engine);
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     for (guint i = 0; i < instances->len; i++) {
         SteadInstance *instance = instances->pdata[i];
@@ -416,6 +424,21 @@ static gboolean tidy(gpointer data, GError **error)
     return TRUE;
 }
 
+static gboolean list_all(Survey *survey, GError **error)
+{
+    SteadEngine *engine = survey->engine;
+    survey->actual = g_ptr_array_new_with_free_func((GDestroyNotify)stead_actual_free);
+    for (guint i = 0; i < STEAD_N_KINDS; i++) {
+        if (engine->runtimes[i] == NULL)
+            continue;
+        g_autoptr(GPtrArray) list = stead_runtime_list(engine->runtimes[i], error);
+        if (list == NULL)
+            return FALSE;
+        g_ptr_array_extend_and_steal(survey->actual, g_steal_pointer(&list));
+    }
+    return TRUE;
+}
+
 static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
 {
     Survey *survey = data;
@@ -424,8 +447,7 @@ static gboolean reconcile_body(SteadJob *job, gpointer data, GError **error)
     survey->begun = g_get_monotonic_time();
     if (first && !stead_pool_ensure_default(engine->libvirt, engine->paths, error))
         return FALSE;
-    survey->actual = stead_runtime_list(engine->vm, error);
-    if (survey->actual == NULL || !stead_job_sync(job, take_records, survey, error))
+    if (!list_all(survey, error) || !stead_job_sync(job, take_records, survey, error))
         return FALSE;
     if (first) {
         remove_orphan_domains(survey);

@@ -12,6 +12,7 @@
 typedef struct {
     SteadEngine *engine;
     const char *id;
+    SteadRuntime *runtime;
     GPtrArray *networks; /* SteadNetwork */
     GPtrArray *macs;     /* char *, one for each */
     char *name;
@@ -33,6 +34,7 @@ static gboolean begin_remove(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     removal->name = g_strdup(instance->name);
+    removal->runtime = stead_engine_runtime(engine, instance->kind);
     removal->networks = g_ptr_array_new_with_free_func((GDestroyNotify)stead_network_free);
     removal->macs = g_ptr_array_new_with_free_func(g_free);
     for (guint i = 0; i < instance->nics->len; i++) {
@@ -117,10 +119,10 @@ gboolean stead_engine_remove_in_job(SteadEngine *engine, SteadJob *job, const ch
         return FALSE;
     stead_job_progress("removing", -1, job);
     /* Snapshots go with the instance, a volume stays: it may not end in layers of theirs. */
-    if (!stead_runtime_kill(engine->vm, id, error) ||
+    if (!stead_runtime_kill(removal.runtime, id, error) ||
         !stead_engine_gather_volumes_in_job(engine, job, id, error) ||
-        !stead_runtime_destroy(engine->vm, id, error) || !stead_ports_unpublish(run_dir, error) ||
-        !stead_job_sync(job, end_watch, &removal, error))
+        !stead_runtime_destroy(removal.runtime, id, error) ||
+        !stead_ports_unpublish(run_dir, error) || !stead_job_sync(job, end_watch, &removal, error))
         return FALSE;
     for (guint i = 0; i < removal.networks->len; i++)
         if (!stead_network_release(engine->libvirt, removal.networks->pdata[i],

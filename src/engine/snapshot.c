@@ -105,7 +105,7 @@ static gboolean write_disks(gpointer data, GError **error)
 static gboolean sync_disks(Work *work, SteadJob *job, GError **error)
 {
     g_clear_pointer(&work->disks, g_strfreev);
-    work->disks = stead_runtime_disks(work->op->engine->vm, work->op->id, error);
+    work->disks = stead_runtime_disks(work->op->runtime, work->op->id, error);
     return work->disks && stead_job_sync(job, write_disks, work, error);
 }
 
@@ -162,7 +162,7 @@ static gboolean forget(gpointer data, GError **error)
 static void undo(Work *work, SteadJob *job)
 {
     g_autoptr(GError) error = NULL;
-    if (!stead_runtime_snapshot_remove(work->op->engine->vm, work->machine, work->op->name, NULL,
+    if (!stead_runtime_snapshot_remove(work->op->runtime, work->machine, work->op->name, NULL,
                                        &error) ||
         !sync_disks(work, job, &error) || !stead_job_sync(job, forget, work, &error))
         g_warning("the unfinished snapshot %s of %s stays to be removed: %s", work->snapshot_name,
@@ -177,7 +177,7 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     stead_job_progress("taking the snapshot", -1, job);
     work.layers =
-        stead_runtime_snapshot(op->engine->vm, work.machine, op->name, op->flag, stead_job_progress,
+        stead_runtime_snapshot(op->runtime, work.machine, op->name, op->flag, stead_job_progress,
                                job, stead_job_cancellable(job), error);
     if (work.layers && sync_disks(&work, job, error) && stead_job_sync(job, complete, &work, error))
         return TRUE;
@@ -320,7 +320,7 @@ static gboolean restore_body(SteadJob *job, gpointer data, GError **error)
         return FALSE;
     stead_job_progress("restoring", -1, job);
     if ((!op->flag || stead_engine_make_ground_in_job(op->engine, job, op->id, error)) &&
-        stead_runtime_restore(op->engine->vm, work.machine, op->name, work.layers, error) &&
+        stead_runtime_restore(op->runtime, work.machine, op->name, work.layers, error) &&
         sync_disks(&work, job, error) && stead_job_sync(job, finish_restore, &work, error))
         return stead_engine_publish_in_job(op->engine, job, op->id, error);
     stead_job_sync(job, fail_restore, &work, NULL);
@@ -384,8 +384,7 @@ static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
     if (!stead_job_sync(job, begin_remove, &work, error))
         return FALSE;
     stead_job_progress("removing the snapshot", -1, job);
-    return stead_runtime_snapshot_remove(op->engine->vm, work.machine, op->name, work.layers,
-                                         error) &&
+    return stead_runtime_snapshot_remove(op->runtime, work.machine, op->name, work.layers, error) &&
            sync_disks(&work, job, error) && stead_job_sync(job, finish_remove, &work, error);
 }
 
@@ -434,6 +433,7 @@ static gboolean list_holding(gpointer data, GError **error)
     const SteadInstance *instance = stead_engine_expect(engine, holding->op->id, error);
     if (instance == NULL)
         return FALSE;
+    holding->op->runtime = stead_engine_runtime(engine, instance->kind);
     g_autoptr(GStrvBuilder) ids = g_strv_builder_new();
     g_autoptr(GPtrArray) snapshots = stead_engine_snapshots(engine, instance->id);
     for (guint i = 0; i < snapshots->len && is_spread(engine, instance); i++)

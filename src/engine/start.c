@@ -5,22 +5,29 @@
  * touched; when something fails it is taken back, and the record says why.
  */
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/template.h"
+#include "image/boot.h"
 #include "net/network.h"
 #include "net/ports.h"
 #include "net/reservations.h"
+
+/* For any kernel: where it talks, and that a panic ends it. */
+#define STEAD_CMDLINE "console=ttyS0 reboot=t panic=-1"
 
 /* What a start needs, copied on the main loop. */
 typedef struct {
     SteadEngine *engine;
     const char *id;
+    SteadRuntime *runtime;
     SteadMachine *machine;
     GPtrArray *networks; /* SteadNetwork, one for each interface */
     GPtrArray *nics;     /* SteadNicRecord */
     char *hostname;
-    const char *address; /* of the first interface that has one; NULL */
-    gboolean fresh;      /* this job has just defined it */
-    gboolean running;    /* it runs already */
+    char *digest;            /* of its image */
+    SteadTemplate *template; /* a copy, of a clone that has not gone on from it yet; NULL */
+    const char *address;     /* of the first interface that has one; NULL */
+    gboolean fresh;          /* this job has just defined it */
+    gboolean running;        /* it runs already */
 } Start;
 
 static void start_clear(Start *start)
@@ -29,6 +36,8 @@ static void start_clear(Start *start)
     g_clear_pointer(&start->networks, g_ptr_array_unref);
     g_clear_pointer(&start->nics, g_ptr_array_unref);
     g_clear_pointer(&start->hostname, g_free);
+    g_clear_pointer(&start->digest, g_free);
+    g_clear_pointer(&start->template, stead_template_free);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Start, start_clear)
 
@@ -59,6 +68,21 @@ static void copy_networks(Start *start, const SteadInstance *instance)
     start->address = stead_engine_reserved_address(start->nics);
 }
 
+/* A clone goes on from its template once; after that it boots, as any other. */
+static gboolean copy_template(Start *start, const SteadInstance *instance, GError **error)
+{
+    SteadEngine *engine = start->engine;
+    const SteadTemplate *template = stead_table_get(engine->templates, instance->template);
+    if (template == NULL) {
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the template of %s is gone",
+                        instance->name);
+        return FALSE;
+    }
+    start->template = stead_template_copy(template);
+    start->machine->frozen = stead_engine_template_dir(engine, template->id);
+    return TRUE;
+}
+
 static gboolean begin_start(gpointer data, GError **error)
 {
     Start *start = data;
@@ -66,6 +90,7 @@ static gboolean begin_start(gpointer data, GError **error)
     if (instance == NULL)
         return FALSE;
     start->running = instance->state == STEAD_STATE_RUNNING;
+    start->runtime = stead_engine_runtime(start->engine, instance->kind);
     if (start->running)
         return TRUE;
     if (instance->state == STEAD_STATE_PAUSED) {
@@ -77,10 +102,13 @@ static gboolean begin_start(gpointer data, GError **error)
     if (start->machine == NULL)
         return FALSE;
     start->hostname = g_strdup(stead_engine_hostname(instance));
+    start->digest = g_strdup(instance->image_digest);
     copy_networks(start, instance);
+    if (instance->unborn && !copy_template(start, instance, error))
+        return FALSE;
     gboolean wanted = instance->want_running;
     instance->want_running = TRUE;
-    stead_set_string(&instance->accel, start->machine->accel);
+    stead_engine_choose(start->engine, instance);
     g_clear_pointer(&instance->stage, g_free);
     if (stead_engine_set_state(start->engine, instance, STEAD_STATE_STARTING, NULL, error))
         return TRUE;
@@ -96,11 +124,15 @@ static gboolean finish_start(gpointer data, GError **error)
         return FALSE;
     instance->started = g_get_real_time();
     instance->restart_needed = FALSE;
+    instance->unborn = FALSE;
     if (instance->state == STEAD_STATE_STARTING &&
         !stead_engine_set_state(start->engine, instance, STEAD_STATE_RUNNING, NULL, error))
         return FALSE;
     /* With a rule that asks for nothing it is ready at once. */
-    stead_engine_await_ready(start->engine, stead_engine_live(start->engine, start->id));
+    if (start->template)
+        stead_engine_agent_answered(start->engine, instance);
+    else
+        stead_engine_await_ready(start->engine, stead_engine_live(start->engine, start->id));
     return TRUE;
 }
 
@@ -199,12 +231,80 @@ static gboolean start_machine(const Start *start, GError **error)
 {
     Reserving reserving = {start, NULL};
     GThread *thread = g_thread_new("reserving", run_reserving, &reserving);
-    gboolean started = stead_runtime_start(start->engine->vm, start->machine, error);
+    gboolean started = stead_runtime_start(start->runtime, start->machine, error);
     gboolean reserved = GPOINTER_TO_INT(g_thread_join(thread));
     if (started && !reserved)
         g_propagate_error(error, g_steal_pointer(&reserving.error));
     g_clear_error(&reserving.error);
     return started && reserved;
+}
+
+/* What keeps a CPU busy until it is done is not begun more often than there are CPUs: all would
+ * only wait for each other, and each guest would see its clock run away. */
+static void take_slot(SteadEngine *engine)
+{
+    g_mutex_lock(&engine->slots_mutex);
+    while (engine->slots_taken >= MAX(2, g_get_num_processors()))
+        g_cond_wait(&engine->slots_cond, &engine->slots_mutex);
+    engine->slots_taken++;
+    g_mutex_unlock(&engine->slots_mutex);
+}
+
+static void give_slot(SteadEngine *engine)
+{
+    g_mutex_lock(&engine->slots_mutex);
+    engine->slots_taken--;
+    g_cond_signal(&engine->slots_cond);
+    g_mutex_unlock(&engine->slots_mutex);
+}
+
+/* The same for a clone, which is somebody else until it was renewed. */
+static gboolean go_on(const Start *start, GError **error)
+{
+    SteadCloneKeys *making = stead_clone_keys_begin(start->template, start->machine->dir);
+    gboolean started = start_machine(start, error);
+    g_autoptr(GPtrArray) keys = stead_clone_keys_end(making, started ? error : NULL);
+    return started && keys &&
+           stead_clone_renew(start->runtime, start->machine, start->template, start->hostname,
+                             start->networks, start->nics, keys, error);
+}
+
+static gboolean start_clone(const Start *start, GError **error)
+{
+    take_slot(start->engine);
+    gboolean started = go_on(start, error);
+    give_slot(start->engine);
+    return started;
+}
+
+static char *make_cmdline(const SteadMachine *machine, const char *root)
+{
+    if (machine->spec->cmdline)
+        return g_strdup(machine->spec->cmdline);
+    return root ? g_strdup_printf("root=%s ro " STEAD_CMDLINE, root) : g_strdup(STEAD_CMDLINE);
+}
+
+/* A kind that boots a kernel directly has its own, or takes it out of its image. */
+static gboolean find_kernel(const Start *start, GError **error)
+{
+    SteadMachine *machine = start->machine;
+    const SteadInstanceSpec *spec = machine->spec;
+    g_autoptr(SteadBootFiles) files = NULL;
+    if (stead_runtime_kind(start->runtime) != STEAD_KIND_MICROVM || machine->frozen)
+        return TRUE;
+    if (start->digest) {
+        files = stead_boot_files(start->engine->image_store, start->digest, NULL, NULL, error);
+        if (files == NULL)
+            return FALSE;
+    }
+    machine->kernel = spec->kernel ? g_build_filename(machine->dir, "kernel", NULL)
+                                   : g_strdup(files ? files->kernel : NULL);
+    if (spec->initrd)
+        machine->initrd = g_build_filename(machine->dir, "initrd", NULL);
+    else if (spec->kernel == NULL && files)
+        machine->initrd = g_strdup(files->initrd);
+    machine->cmdline = make_cmdline(machine, files ? files->root : NULL);
+    return TRUE;
 }
 
 static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
@@ -213,7 +313,8 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
     stead_job_progress("starting", -1, job);
     start->machine->prepared = start->fresh;
     if (!stead_make_dir(start->machine->dir, 0711, error) ||
-        !stead_make_dir(start->machine->run_dir, 0711, error) || !start_networks(start, error))
+        !stead_make_dir(start->machine->run_dir, 0711, error) || !start_networks(start, error) ||
+        !find_kernel(start, error))
         return FALSE;
     if (ports->len > 0 && start->address == NULL) {
         set_no_address(error);
@@ -224,7 +325,7 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
         return FALSE;
     if (!stead_job_sync(job, begin_watch, start, error))
         return FALSE;
-    return start_machine(start, error);
+    return start->template ? start_clone(start, error) : start_machine(start, error);
 }
 
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
@@ -238,7 +339,7 @@ gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const cha
     g_autoptr(GError) why = NULL;
     if (start_on_host(&start, job, &why) && stead_job_sync(job, finish_start, &start, &why))
         return TRUE;
-    stead_runtime_kill(engine->vm, id, NULL);
+    stead_runtime_kill(start.runtime, id, NULL);
     stead_ports_unpublish(start.machine->run_dir, NULL);
     Failure failure = {engine, id, why};
     stead_job_sync(job, fail_start, &failure, NULL);
@@ -290,4 +391,34 @@ void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instanc
     if (instance->spec->ports->len > 0)
         stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
                                stead_op_new(engine, instance->id, instance->name), NULL);
+}
+
+/* ---- guests that know nothing by themselves ---- */
+
+static gboolean tell_introduced(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
+    if (instance && instance->state == STEAD_STATE_RUNNING && !instance->ready)
+        stead_engine_agent_answered(op->engine, instance);
+    return instance != NULL;
+}
+
+static gboolean introduce_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    g_auto(Start) start = {.engine = op->engine, .id = op->id};
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    return stead_job_sync(job, copy_for_networks, &start, error) &&
+           stead_clone_renew(op->runtime, start.machine, NULL, start.hostname, start.networks,
+                             start.nics, keys, error) &&
+           stead_job_sync(job, tell_introduced, op, error);
+}
+
+void stead_engine_introduce(SteadEngine *engine, const SteadInstance *instance)
+{
+    g_autoptr(GError) error = NULL;
+    if (!stead_engine_submit_on(engine, instance, "instance.introduce", introduce_body,
+                                stead_op_new(engine, instance->id, instance->name), &error))
+        g_warning("%s: %s", instance->name, error->message);
 }

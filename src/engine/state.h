@@ -44,16 +44,19 @@ struct _SteadEngine {
     SteadEvents *events;
     SteadJobs *jobs;
     SteadLibvirt *libvirt;
-    SteadRuntime *vm;
+    SteadRuntime *runtimes[STEAD_N_KINDS]; /* NULL: none of that kind */
     SteadImageStore *image_store;
     SteadKvm *kvm;
-    SteadTable *instances, *snapshots, *networks, *volumes, *images;
+    SteadTable *instances, *snapshots, *networks, *volumes, *images, *templates;
     GHashTable *live;    /* instance id → SteadLive */
     GHashTable *heard;   /* instance id → SteadActual: the host's last word while a job had it */
     GThreadPool *probes; /* readiness */
     GMutex change_mutex; /* with change_cond and changes: bodies wait for states to change */
     GCond change_cond;
     guint changes;
+    GMutex slots_mutex; /* with slots_cond and slots_taken: clones that go on from their template */
+    GCond slots_cond;
+    guint slots_taken;
     guint reconcile_timer;
     gint64 opened;    /* monotonic, microseconds */
     gboolean closing; /* what was promised stays on record */
@@ -64,8 +67,11 @@ struct _SteadEngine {
 
 /* The runtime of a kind; never NULL for a kind that a record can have. */
 SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
+
 /* "kvm" or "tcg". */
 const char *stead_engine_accel(SteadEngine *engine);
+/* Writes down what the next run of an instance is run by, and why. */
+void stead_engine_choose(SteadEngine *engine, SteadInstance *instance);
 
 /* ---- records.c ---- */
 
@@ -134,6 +140,9 @@ gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, con
                                          GError **error);
 /* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
 const char *stead_engine_reserved_address(const GPtrArray *nics);
+
+/* Tells a guest that has no other means its name and addresses, in a job of its own. */
+void stead_engine_introduce(SteadEngine *engine, const SteadInstance *instance);
 
 /* ---- remove.c ---- */
 
@@ -206,6 +215,10 @@ void stead_engine_changed(SteadEngine *engine);
 /* Looks at the readiness rule from now on until it holds. */
 void stead_engine_await_ready(SteadEngine *engine, SteadLive *live);
 
+/* The agent of a running instance that was ready before has just done what it was asked: where the
+ * rule asks for no more, it is ready. */
+void stead_engine_agent_answered(SteadEngine *engine, SteadInstance *instance);
+
 /* ---- actual.c: the host's word ---- */
 
 /* A SteadActualFunc: an instance changed by itself. */
@@ -243,6 +256,7 @@ typedef struct {
     SteadJob *job; /* set by the body */
     char *id;
     char *name;
+    SteadRuntime *runtime; /* of the instance, for a job on one */
     SteadAction action;
     gboolean flag;  /* each operation's own */
     gboolean again; /* a stop: it is to be started afterwards */

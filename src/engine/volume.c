@@ -253,7 +253,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_clear)
 static gboolean grow(SteadOp *op, const Target *target, GError **error)
 {
     if (target->running)
-        return stead_runtime_resize_disk(op->engine->vm, target->running, target->path, op->number,
+        return stead_runtime_resize_disk(op->runtime, target->running, target->path, op->number,
                                          error);
     return stead_disk_resize(op->engine->libvirt, target->path, op->number, error);
 }
@@ -342,6 +342,7 @@ static gboolean locate_root(gpointer data, GError **error)
         stead_set_error(error, STEAD_ERROR_STATE, NULL, "%s has no disk yet", instance->name);
         return FALSE;
     }
+    locate->op->runtime = stead_engine_runtime(locate->op->engine, instance->kind);
     locate->target->path = g_strdup(((SteadDiskRecord *)instance->disks->pdata[0])->path);
     locate->target->running = stead_instance_is_up(instance) ? g_strdup(instance->id) : NULL;
     return TRUE;

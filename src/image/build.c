@@ -30,11 +30,31 @@ typedef struct {
     gboolean (*run)(SteadBuild *build, GError **error);
 } Step;
 
-static const Step steps[] = {
+static const Step full_steps[] = {
     {"packages", 0.88, stead_build_rootfs},
     {"configuration", 0.90, stead_build_configure},
     {"file system", 0.96, stead_build_file_system},
     {"disk", 1.0, stead_build_disk},
+    {NULL},
+};
+
+static const Step tiny_steps[] = {
+    {"packages", 0.80, stead_build_rootfs},
+    {"configuration", 0.90, stead_build_tiny_tree},
+    {"disk", 1.0, stead_build_tiny_disk},
+    {NULL},
+};
+
+static const char *const full_programs[] = {"mmdebstrap", "mke2fs", "sfdisk",   "mformat",
+                                            "mcopy",      "mmd",    "qemu-img", NULL};
+static const char *const tiny_programs[] = {"mmdebstrap", "mke2fs", "qemu-img", NULL};
+
+static const struct {
+    const Step *steps;
+    const char *const *programs;
+} flavours[] = {
+    [STEAD_BUILD_FULL] = {full_steps, full_programs},
+    [STEAD_BUILD_TINY] = {tiny_steps, tiny_programs},
 };
 
 void stead_build_report(SteadBuild *build, double part)
@@ -60,17 +80,15 @@ static gboolean check_release(SteadBuild *build, GError **error)
     return FALSE;
 }
 
-static gboolean check_programs(GError **error)
+static gboolean check_programs(const char *const *programs, GError **error)
 {
-    static const char *const programs[] = {"mmdebstrap", "mke2fs", "sfdisk",  "mformat",
-                                           "mcopy",      "mmd",    "qemu-img"};
-    for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
-        if (stead_find_program(programs[i], NULL))
+    for (const char *const *program = programs; *program; program++) {
+        if (stead_find_program(*program, NULL))
             continue;
         g_autofree char *hint =
-            g_strdup_printf("Install it: apt install %s", stead_program_package(programs[i]));
+            g_strdup_printf("Install it: apt install %s", stead_program_package(*program));
         stead_set_error(error, STEAD_ERROR_MISSING, hint, "the program %s is not installed",
-                        programs[i]);
+                        *program);
         return FALSE;
     }
     if (g_file_test(STEAD_BUILD_KEYRING, G_FILE_TEST_EXISTS))
@@ -80,7 +98,7 @@ static gboolean check_programs(GError **error)
     return FALSE;
 }
 
-static gboolean check_host(GError **error)
+static gboolean check_host(const SteadBuild *build, GError **error)
 {
     struct utsname host;
     if (uname(&host) != 0 || strcmp(host.machine, "x86_64") != 0) {
@@ -93,7 +111,7 @@ static gboolean check_host(GError **error)
                         "building an image needs root");
         return FALSE;
     }
-    return check_programs(error);
+    return check_programs(flavours[build->release->flavour].programs, error);
 }
 
 static gboolean check_space(const char *folder, GError **error)
@@ -146,13 +164,12 @@ static gboolean fail_cancelled(const SteadBuild *build, GError **error)
 
 static gboolean run_steps(SteadBuild *build, GError **error)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
-        build->stage = steps[i].stage;
+    for (const Step *step = flavours[build->release->flavour].steps; step->run; step++) {
+        build->stage = step->stage;
         build->from = build->to;
-        build->to = steps[i].to;
+        build->to = step->to;
         stead_build_report(build, 0);
-        gboolean done =
-            !g_cancellable_is_cancelled(build->cancellable) && steps[i].run(build, error);
+        gboolean done = !g_cancellable_is_cancelled(build->cancellable) && step->run(build, error);
         if (!done && g_cancellable_is_cancelled(build->cancellable))
             return fail_cancelled(build, error);
         if (!done)
@@ -162,14 +179,29 @@ static gboolean run_steps(SteadBuild *build, GError **error)
     return TRUE;
 }
 
+static gboolean check_size(SteadBuild *build, GError **error)
+{
+    guint64 size = build->disk_size;
+    if (build->release->flavour == STEAD_BUILD_FULL)
+        return stead_build_layout(size, &build->layout, error);
+    if (size >= build->release->disk_least && size <= STEAD_BUILD_DISK_MAX && size % 1048576 == 0)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_INVALID,
+                    "Ask for a multiple of 1 MiB from 256 MiB to 16 TiB, such as 1G.",
+                    "an image cannot have a disk of %" G_GUINT64_FORMAT " bytes", size);
+    return FALSE;
+}
+
 static gboolean prepare(SteadBuild *build, GError **error)
 {
     const SteadBuildOptions *options = build->options;
-    build->disk_size = options->disk_size ? options->disk_size : STEAD_BUILD_DISK_DEFAULT;
-    if (!check_release(build, error) ||
-        !stead_build_layout(build->disk_size, &build->layout, error) || !check_host(error))
+    if (!check_release(build, error))
         return FALSE;
-    build->cache = g_build_filename(options->cache_dir, build->release->codename, NULL);
+    const SteadBuildRelease *release = build->release;
+    build->disk_size = options->disk_size ? options->disk_size : release->disk_size;
+    if (!check_size(build, error) || !check_host(build, error))
+        return FALSE;
+    build->cache = g_build_filename(options->cache_dir, release->cache, NULL);
     build->root = g_build_filename(options->work_dir, "root", NULL);
     build->disk = g_build_filename(options->work_dir, "disk.raw", NULL);
     build->uuid = g_uuid_string_random();

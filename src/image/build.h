@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images made from packages: a Debian release becomes a bootable qcow2 (UEFI and BIOS, cloud-init,
- * guest agent, OpenSSH), with no cloud-image server, loop device or mount of the host involved.
+ * Images made from packages, with no cloud-image server, loop device or mount of the host involved.
+ * A Debian release ("debian:12") becomes a qcow2 that boots by UEFI and BIOS, with cloud-init,
+ * guest agent and OpenSSH. Its tiny sister ("tiny:12") is a kernel and busybox, of which stead's
+ * agent is the init: microVMs boot it directly, and nothing else does.
+ *
  * Packages are kept in a cache folder, so that later builds work without a network.
  */
 #pragma once
 
 #include <gio/gio.h>
 
-/* The virtual size when none is asked for, and the bounds of what can be asked for, in bytes. */
-#define STEAD_BUILD_DISK_DEFAULT (G_GUINT64_CONSTANT(10) << 30)
+/* The virtual size when none is asked for, and the bounds of what can be asked for, in bytes. A
+ * file system grows with the disk of an instance. */
+#define STEAD_BUILD_DISK_DEFAULT (G_GUINT64_CONSTANT(4) << 30)
 #define STEAD_BUILD_DISK_MIN (G_GUINT64_CONSTANT(2) << 30)
+#define STEAD_BUILD_TINY_DEFAULT (G_GUINT64_CONSTANT(512) << 20)
+#define STEAD_BUILD_TINY_MIN (G_GUINT64_CONSTANT(256) << 20)
 #define STEAD_BUILD_DISK_MAX (G_GUINT64_CONSTANT(16) << 40)
 
 typedef struct {

@@ -174,7 +174,7 @@ static gboolean remove_traces(const SteadBuild *build, GError **error)
 
 /* --- The kernel and GRUB --- */
 
-static char *find_kernel(const SteadBuild *build, GError **error)
+char *stead_build_find_kernel(const SteadBuild *build, GError **error)
 {
     static const char prefix[] = "vmlinuz-";
     g_autofree char *boot = g_build_filename(build->root, "boot", NULL);
@@ -225,7 +225,7 @@ static gboolean mark_updated(const SteadBuild *build, GError **error)
 
 gboolean stead_build_configure(SteadBuild *build, GError **error)
 {
-    build->kernel = find_kernel(build, error);
+    build->kernel = stead_build_find_kernel(build, error);
     if (build->kernel == NULL || !remove_traces(build, error))
         return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(grub_modules); i++)

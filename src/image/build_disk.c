@@ -31,7 +31,6 @@
 #define EXT4_FEATURES                                                                              \
     "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super," \
     "large_file,huge_file,dir_nlink,extra_isize,metadata_csum"
-#define EXT4_BLOCK 4096
 
 /* GRUB's boot.img (include/grub/i386/pc/boot.h): its code ends where the disk's id begins. */
 #define BOOT_CODE_SIZE 440
@@ -99,37 +98,42 @@ gboolean stead_build_patch_bios(guint8 *boot, guint8 *core, gsize core_size, gui
 
 /* --- The root file system --- */
 
-static gboolean make_sparse(const char *path, guint64 size, GError **error)
+gboolean stead_build_make_raw(const SteadBuild *build, GError **error)
 {
-    stead_autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, (off_t)size) != 0) {
-        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "making %s: %s", path,
-                    g_strerror(errno));
+    stead_autofd fd = open(build->disk, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)build->disk_size) != 0) {
+        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "making %s: %s",
+                    build->disk, g_strerror(errno));
         return FALSE;
     }
     return TRUE;
 }
 
+gboolean stead_build_make_ext4(const SteadBuild *build, guint64 offset, guint64 blocks,
+                               GError **error)
+{
+    g_autofree char *extended = g_strdup_printf(
+        "offset=%" G_GUINT64_FORMAT ",lazy_itable_init=0,lazy_journal_init=0,nodiscard", offset);
+    g_autofree char *count = g_strdup_printf("%" G_GUINT64_FORMAT, blocks);
+    const char *const mke2fs[] = {"mke2fs",      "-q",        "-F",        "-t", "ext4",   "-O",
+                                  EXT4_FEATURES, "-b",        "4096",      "-I", "256",    "-L",
+                                  "root",        "-U",        build->uuid, "-E", extended, "-d",
+                                  build->root,   build->disk, count,       NULL};
+    G_STATIC_ASSERT(STEAD_BUILD_BLOCK == 4096);
+    return stead_run(mke2fs, NULL, build->cancellable, NULL, error);
+}
+
 gboolean stead_build_file_system(SteadBuild *build, GError **error)
 {
-    if (!make_sparse(build->disk, build->disk_size, error))
+    if (!stead_build_make_raw(build, error))
         return FALSE;
     g_autofree char *script = stead_build_sfdisk_script(&build->layout);
     const char *const sfdisk[] = {"sfdisk", "--quiet", build->disk, NULL};
     const SteadRunOptions options = {.input = script};
-    if (!stead_run(sfdisk, &options, build->cancellable, NULL, error))
-        return FALSE;
-
-    g_autofree char *extended = g_strdup_printf("offset=%" G_GUINT64_FORMAT
-                                                ",lazy_itable_init=0,lazy_journal_init=0,nodiscard",
-                                                build->layout.root_start * STEAD_BUILD_SECTOR);
-    g_autofree char *blocks = g_strdup_printf(
-        "%" G_GUINT64_FORMAT, build->layout.root_size / (EXT4_BLOCK / STEAD_BUILD_SECTOR));
-    const char *const mke2fs[] = {"mke2fs",      "-q",        "-F",        "-t", "ext4",   "-O",
-                                  EXT4_FEATURES, "-b",        "4096",      "-I", "256",    "-L",
-                                  "root",        "-U",        build->uuid, "-E", extended, "-d",
-                                  build->root,   build->disk, blocks,      NULL};
-    return stead_run(mke2fs, NULL, build->cancellable, NULL, error);
+    return stead_run(sfdisk, &options, build->cancellable, NULL, error) &&
+           stead_build_make_ext4(build, build->layout.root_start * STEAD_BUILD_SECTOR,
+                                 build->layout.root_size / (STEAD_BUILD_BLOCK / STEAD_BUILD_SECTOR),
+                                 error);
 }
 
 /* --- The EFI system partition --- */
@@ -238,11 +242,8 @@ static gboolean sync_file(const char *path, GError **error)
     return FALSE;
 }
 
-gboolean stead_build_disk(SteadBuild *build, GError **error)
+gboolean stead_build_convert(const SteadBuild *build, GError **error)
 {
-    if (!make_esp(build, error) || !make_bios(build, error))
-        return FALSE;
-    stead_build_report(build, 0.2);
     g_autofree char *folder = g_path_get_dirname(build->options->output);
     g_autofree char *name = g_path_get_basename(build->options->output);
     stead_autounlink partial = g_strdup_printf("%s/.%s.partial", folder, name);
@@ -256,4 +257,12 @@ gboolean stead_build_disk(SteadBuild *build, GError **error)
         return FALSE;
     }
     return TRUE;
+}
+
+gboolean stead_build_disk(SteadBuild *build, GError **error)
+{
+    if (!make_esp(build, error) || !make_bios(build, error))
+        return FALSE;
+    stead_build_report(build, 0.2);
+    return stead_build_convert(build, error);
 }

@@ -12,11 +12,21 @@
 
 /* --- build_release.c: what can be built, and where its packages come from --- */
 
+/* What becomes of the packages. */
+typedef enum {
+    STEAD_BUILD_FULL, /* a machine that boots by itself, with all that its packages set up */
+    STEAD_BUILD_TINY, /* a kernel, busybox and the agent as init, for direct boot */
+} SteadBuildFlavour;
+
 typedef struct {
     const char *name;     /* "debian:12" */
     const char *codename; /* "bookworm" */
     const char *packages; /* comma-separated */
     guint n_packages;     /* about how many that makes with dependencies, for the progress */
+    const char *cache;    /* its folder in the cache */
+    SteadBuildFlavour flavour;
+    guint64 disk_size;  /* when none is asked for; bytes */
+    guint64 disk_least; /* that can be asked for */
 } SteadBuildRelease;
 
 /* NULL when the release cannot be built; otherwise static. */
@@ -113,6 +123,9 @@ char *stead_build_expand(const SteadBuild *build, const char *text);
 gboolean stead_build_write_files(const SteadBuild *build, const SteadBuildFile *files,
                                  GError **error);
 
+/* The version of the kernel in the tree; owned by the caller. */
+char *stead_build_find_kernel(const SteadBuild *build, GError **error);
+
 /* Takes away what would make clones alike, writes the files, links the units. */
 gboolean stead_build_configure(SteadBuild *build, GError **error);
 
@@ -155,3 +168,35 @@ gboolean stead_build_link_or_copy(const char *from, const char *to, GError **err
  * the qcow2 that was asked for, which never exists in part. */
 gboolean stead_build_file_system(SteadBuild *build, GError **error);
 gboolean stead_build_disk(SteadBuild *build, GError **error);
+
+/* Makes the raw disk, sparse; fills `blocks` of it, from `offset` on, with an ext4 of the tree;
+ * converts it to the qcow2 that was asked for. Offset and blocks in bytes and in 4 KiB. */
+gboolean stead_build_make_raw(const SteadBuild *build, GError **error);
+gboolean stead_build_make_ext4(const SteadBuild *build, guint64 offset, guint64 blocks,
+                               GError **error);
+gboolean stead_build_convert(const SteadBuild *build, GError **error);
+#define STEAD_BUILD_BLOCK 4096
+
+/* --- build_tiny.c: a guest of a kernel, busybox and the agent --- */
+
+/* Puts the tree together from what the packages brought: kernel, modules, busybox, and an initramfs
+ * with the drivers of virtual machines. */
+gboolean stead_build_tiny_tree(SteadBuild *build, GError **error);
+
+/* The disk: one file system, without partitions, so that it can grow with it. */
+gboolean stead_build_tiny_disk(SteadBuild *build, GError **error);
+
+/* The files of modules and of all that they need, in an order in which they can be loaded, by a
+ * text of depmod's modules.dep. `wanted` is NULL-terminated; one that is not there is passed over.
+ * NULL-terminated, owned by the caller. */
+char **stead_build_module_order(const char *modules_dep, const char *const *wanted);
+
+/* The applets in an answer of `busybox --list-full` that become links; likewise. */
+char **stead_build_applets(const char *answer);
+
+/* --- build_tiny_files.c --- */
+
+extern const SteadBuildFile stead_build_tiny_files[];
+/* NULL-terminated: folders, and modules of the initramfs. */
+extern const char *const stead_build_tiny_folders[];
+extern const char *const stead_build_tiny_modules[];

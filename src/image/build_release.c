@@ -23,12 +23,19 @@
     "ca-certificates,e2fsprogs,iproute2,iputils-ping,kmod,less,login,mount,netbase,procps,"        \
     "tzdata,vim-tiny"
 
+#define TINY_PACKAGES "linux-image-cloud-amd64,busybox-static"
+
+#define FULL STEAD_BUILD_FULL, STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN
+#define TINY STEAD_BUILD_TINY, STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN
+
 static const SteadBuildRelease releases[] = {
-    {"debian:12", "bookworm", PACKAGES, 232},
-    {"debian:13", "trixie", PACKAGES ",systemd-repart", 225},
+    {"debian:12", "bookworm", PACKAGES, 232, "bookworm", FULL},
+    {"debian:13", "trixie", PACKAGES ",systemd-repart", 225, "trixie", FULL},
+    {"tiny:12", "bookworm", TINY_PACKAGES, 45, "bookworm-tiny", TINY},
+    {"tiny:13", "trixie", TINY_PACKAGES, 45, "trixie-tiny", TINY},
 };
 
-static const char *const names[] = {"debian:12", "debian:13", NULL};
+static const char *const names[] = {"debian:12", "debian:13", "tiny:12", "tiny:13", NULL};
 G_STATIC_ASSERT(G_N_ELEMENTS(names) == G_N_ELEMENTS(releases) + 1);
 
 const SteadBuildRelease *stead_build_release(const char *name)

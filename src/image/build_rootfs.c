@@ -143,6 +143,9 @@ static gboolean run_mmdebstrap(SteadBuild *build, const char *sources, gboolean 
     g_autofree char *skip = g_strconcat(
         "--skip=check/empty,download/empty,essential/unlink,cleanup/apt/cache,cleanup/apt/lists",
         update ? "" : ",update", NULL);
+    /* Without init scripts, users and triggers packages need not be set up, only unpacked. */
+    const char *variant =
+        build->release->flavour == STEAD_BUILD_TINY ? "--variant=extract" : "--variant=apt";
     g_autofree char *tmpdir = g_strconcat("TMPDIR=", build->options->work_dir, NULL);
     const char *const env[] = {tmpdir, "LC_ALL=C.UTF-8", NULL};
     const char *const argv[] = {"setpriv",
@@ -161,7 +164,7 @@ static gboolean run_mmdebstrap(SteadBuild *build, const char *sources, gboolean 
                                 "mmdebstrap",
                                 "--verbose",
                                 "--mode=root",
-                                "--variant=apt",
+                                variant,
                                 "--architectures=amd64",
                                 "--format=directory",
                                 "--dpkgopt=force-unsafe-io",
@@ -246,7 +249,8 @@ gboolean stead_build_rootfs(SteadBuild *build, GError **error)
     }
     gboolean update = state == MIRROR_NEWER || !complete;
     if (!stead_build_cache_seed(build, !update, error) ||
-        !stead_build_write_files(build, stead_build_files_before, error))
+        (build->release->flavour == STEAD_BUILD_FULL &&
+         !stead_build_write_files(build, stead_build_files_before, error)))
         return FALSE;
     g_autoptr(GError) failure = NULL;
     if (!run_mmdebstrap(build, sources, update, &failure)) {

@@ -135,7 +135,8 @@ typedef struct {
 static const Complaint complaints[] = {
     {"No space left", STEAD_ERROR_EXHAUSTED, "Make room on the disk that holds stead's state."},
     {"File too large", STEAD_ERROR_EXHAUSTED, NULL},
-    {"lock", STEAD_ERROR_BUSY, "Something has the file open: stop what uses it."},
+    {"\" lock", STEAD_ERROR_BUSY, "Something has the file open: stop what uses it."},
+    {"Failed to lock", STEAD_ERROR_BUSY, "Something has the file open: stop what uses it."},
 };
 
 static void report_failure(GSubprocess *process, const char *name, int err, GError **error)

@@ -242,6 +242,8 @@ static char *write_cloud_config(const SteadSeedOptions *options, gboolean below,
     add_list(builder, "ssh_authorized_keys", spec->ssh_keys);
     add_proxy(builder, spec);
     add_growth(builder);
+    if (options->keep_host_keys)
+        add_boolean(builder, "ssh_deletekeys", FALSE);
     add_packages(builder, spec);
     add_commands(builder, spec, options->install_agent);
     json_builder_end_object(builder);

@@ -25,7 +25,8 @@ typedef struct {
     const SteadInstanceSpec *spec;
     const SteadSeedNic *nics;
     gsize n_nics;
-    gboolean install_agent; /* the image lacks the QEMU guest agent */
+    gboolean install_agent;  /* the image lacks the QEMU guest agent */
+    gboolean keep_host_keys; /* the guest has host keys of its own already */
 } SteadSeedOptions;
 
 /* The files of the seed. Texts, owned by the struct. */

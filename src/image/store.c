@@ -29,6 +29,7 @@
 
 struct SteadImageStore {
     char *content; /* .../images/sha256 */
+    char *boot;    /* .../images/boot */
     char *staging;
     char *downloads;
     GMutex lock;      /* of the pins, and over each check of them with the step it allows */
@@ -65,6 +66,24 @@ static gboolean wipe_folder(const char *path, gint64 older_than, GError **error)
     return TRUE;
 }
 
+/* Removes the boot folders of images that are not there: whoever removes a content by hand leaves
+ * them. */
+static gboolean sweep_boot(SteadImageStore *store, GError **error)
+{
+    g_autoptr(GDir) dir = g_dir_open(store->boot, 0, error);
+    const char *name;
+    if (dir == NULL)
+        return FALSE;
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *entry = g_build_filename(store->boot, name, NULL);
+        g_autofree char *content = stead_image_store_path(store, name);
+        if ((content == NULL || !g_file_test(content, G_FILE_TEST_EXISTS)) &&
+            !stead_remove_tree(entry, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 SteadImageStore *stead_image_store_open(const char *state, GError **error)
 {
     g_autoptr(SteadImageStore) store = g_new0(SteadImageStore, 1);
@@ -72,13 +91,16 @@ SteadImageStore *stead_image_store_open(const char *state, GError **error)
     store->pins = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autofree char *images = g_build_filename(state, "images", NULL);
     store->content = g_build_filename(images, "sha256", NULL);
+    store->boot = g_build_filename(images, "boot", NULL);
     store->staging = g_build_filename(images, "tmp", NULL);
     store->downloads = g_build_filename(images, "downloads", NULL);
     if (!make_folder(images, 0711, error) || !make_folder(store->content, 0711, error) ||
-        !make_folder(store->staging, 0700, error) || !make_folder(store->downloads, 0700, error) ||
+        !make_folder(store->boot, 0711, error) || !make_folder(store->staging, 0700, error) ||
+        !make_folder(store->downloads, 0700, error) ||
         !wipe_folder(store->staging, G_MAXINT64, error) ||
         !wipe_folder(store->downloads, g_get_real_time() / G_USEC_PER_SEC - DOWNLOAD_KEEP_SECONDS,
-                     error)) {
+                     error) ||
+        !sweep_boot(store, error)) {
         g_prefix_error(error, "opening the image store: ");
         return NULL;
     }
@@ -90,6 +112,7 @@ void stead_image_store_free(SteadImageStore *store)
     if (store == NULL)
         return;
     g_free(store->content);
+    g_free(store->boot);
     g_free(store->staging);
     g_free(store->downloads);
     g_clear_pointer(&store->pins, g_hash_table_unref);
@@ -127,6 +150,11 @@ char *stead_image_store_path(const SteadImageStore *store, const char *digest)
         return NULL;
     g_autofree char *name = g_strconcat(digest, SUFFIX, NULL);
     return g_build_filename(store->content, name, NULL);
+}
+
+char *stead_image_store_boot_folder(const SteadImageStore *store, const char *digest)
+{
+    return stead_sha256_hex_is_valid(digest) ? g_build_filename(store->boot, digest, NULL) : NULL;
 }
 
 /* Pins. The count lies in the table's value. */
@@ -237,6 +265,40 @@ SteadImage *stead_image_store_add(SteadImageStore *store, const char *file,
 }
 
 /* With the lock held. */
+static gboolean take_boot(SteadImageStore *store, const char *digest, const char *folder,
+                          GError **error)
+{
+    g_autofree char *content = stead_image_store_path(store, digest);
+    g_autofree char *target = stead_image_store_boot_folder(store, digest);
+    if (content == NULL || !g_file_test(content, G_FILE_TEST_EXISTS)) {
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the image %.12s was removed meanwhile",
+                        digest);
+        return FALSE;
+    }
+    if (g_file_test(target, G_FILE_TEST_EXISTS))
+        return stead_remove_tree(folder, error);
+    if (g_rename(folder, target) != 0)
+        return fail_errno(error, errno, "storing", target);
+    return sync_folder(store->boot, error);
+}
+
+gboolean stead_image_store_add_boot(SteadImageStore *store, const char *digest, const char *folder,
+                                    GError **error)
+{
+    g_mutex_lock(&store->lock);
+    gboolean done = take_boot(store, digest, folder, error);
+    g_mutex_unlock(&store->lock);
+    return done;
+}
+
+/* With the lock held. Before the content goes, so that whatever a kill leaves is found by that. */
+static gboolean remove_boot(SteadImageStore *store, const char *digest, GError **error)
+{
+    g_autofree char *folder = stead_image_store_boot_folder(store, digest);
+    return stead_remove_tree(folder, error);
+}
+
+/* With the lock held. */
 static gboolean unlink_content(SteadImageStore *store, const char *digest, guint64 *freed,
                                GError **error)
 {
@@ -244,6 +306,8 @@ static gboolean unlink_content(SteadImageStore *store, const char *digest, guint
     struct stat st;
     if (path == NULL || g_hash_table_contains(store->pins, digest) || lstat(path, &st) != 0)
         return TRUE;
+    if (!remove_boot(store, digest, error))
+        return FALSE;
     if (g_unlink(path) != 0)
         return fail_errno(error, errno, "removing", path);
     *freed = (guint64)st.st_blocks * 512;
@@ -284,10 +348,13 @@ gboolean stead_image_store_withdraw(SteadImageStore *store, const SteadImage *im
         return FALSE;
     g_mutex_lock(&store->lock);
     gboolean pinned = path == NULL || g_hash_table_contains(store->pins, image->digest);
-    int failed = !pinned && rename(path, aside) != 0 ? errno : 0;
+    gboolean booted = pinned || remove_boot(store, image->digest, error);
+    int failed = booted && !pinned && rename(path, aside) != 0 ? errno : 0;
     g_mutex_unlock(&store->lock);
-    if (pinned || failed)
+    if (pinned || failed || !booted)
         g_unlink(aside);
+    if (!booted)
+        return FALSE;
     if (failed && failed != ENOENT)
         return fail_errno(error, failed, "removing", path);
     if (!pinned && !failed)

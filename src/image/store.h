@@ -5,6 +5,7 @@
  *
  *     STATE/images/            0711   a QEMU user opens images by name but lists nothing
  *     STATE/images/sha256/     0711   DIGEST.qcow2, 0644, never written again
+ *     STATE/images/boot/       0711   DIGEST/, what was taken out of an image to boot it (boot.h)
  *     STATE/images/tmp/        0700   staging, wiped when the store is opened
  *     STATE/images/downloads/  0700   half-done downloads, kept for resuming
  *
@@ -38,6 +39,15 @@ char *stead_image_store_stage(SteadImageStore *store, const char *suffix, int *f
 
 /* The file of a digest, whether it is there or not; NULL when `digest` is not 64 hex digits. */
 char *stead_image_store_path(const SteadImageStore *store, const char *digest);
+
+/* The boot folder of a digest, likewise. It goes with the image's content. */
+char *stead_image_store_boot_folder(const SteadImageStore *store, const char *digest);
+
+/* Takes a folder of the staging folder for it, which has to be durable; if there is one already,
+ * the folder is removed instead. NOT_FOUND when the image's content is not there, or not any more;
+ * then the folder stays the caller's. */
+gboolean stead_image_store_add_boot(SteadImageStore *store, const char *digest, const char *folder,
+                                    GError **error);
 
 /* What is known of an image that is to be added; nothing is taken over. */
 typedef struct {

@@ -53,6 +53,7 @@ static const SteadField disk_record_fields[] = {
     STRING(SteadDiskRecord, volume, "volume", name),
     BOOL(SteadDiskRecord, read_only, "read-only"),
     BOOL(SteadDiskRecord, leaving, "leaving"),
+    STRINGS(SteadDiskRecord, backing, "backing", line),
 };
 PART(SteadDiskRecord, disk_record, "a disk")
 
@@ -74,6 +75,8 @@ static const SteadField instance_fields[] = {
     I(STRING, kind_reason, "kind-reason", text),
     SPEC(SteadInstance, SteadInstanceSpec, stead_instance_spec_table),
     I(STRING, image_digest, "image-digest", digest),
+    I(STRING, template, "template", name),
+    I(BOOL, unborn, "unborn"),
     I(OBJECTS, disks, "disks", disk_record_table),
     I(OBJECTS, nics, "nics", nic_record_table),
     I(STRING, restoring, "restoring", name),
@@ -88,6 +91,8 @@ static const SteadField instance_fields[] = {
     I(STRING, stage, "stage", text),
     I(STRINGS, addresses, "addresses", line),
     I(STRING, accel, "accel", line),
+    I(STRING, engine, "engine", line),
+    I(STRING, engine_reason, "engine-reason", text),
     I(STRING, error, "error", text),
     I(UINT, restarts, "restarts"),
     I(NUMBER, created, gint64, "created"),
@@ -134,6 +139,26 @@ static const SteadField volume_fields[] = {
     V(STRING, attached, "attached", name),
     V(BOOL, removing, "removing"),
     V(NUMBER, created, gint64, "created"),
+};
+
+#define T(kind, member, ...) kind(SteadTemplate, member, __VA_ARGS__)
+
+static const SteadField template_fields[] = {
+    T(STRING, id, "id", name, REQUIRED),
+    T(STRING, name, "name", name, REQUIRED),
+    T(STRING, from, "from", name),
+    T(STRING, parent, "parent", name),
+    T(ENUM, kind, "kind", SteadKind, stead_kind_names, ALWAYS),
+    SPEC(SteadTemplate, SteadInstanceSpec, stead_instance_spec_table),
+    T(STRING, image_digest, "image-digest", digest),
+    T(STRING, accel, "accel", line),
+    T(STRING, engine, "engine", line),
+    T(OBJECTS, disks, "disks", disk_record_table),
+    T(OBJECTS, nics, "nics", nic_record_table),
+    T(STRINGS, host_keys, "host-keys", line),
+    T(BOOL, complete, "complete", ALWAYS),
+    T(NUMBER, size, guint64, "size", ALWAYS),
+    T(NUMBER, created, gint64, "created"),
 };
 
 #define M(kind, member, ...) kind(SteadImage, member, __VA_ARGS__)
@@ -197,4 +222,5 @@ RECORD(SteadInstance, instance, "an instance")
 RECORD(SteadSnapshot, snapshot, "a snapshot")
 RECORD(SteadNetwork, network, "a network")
 RECORD(SteadVolume, volume, "a volume")
+RECORD(SteadTemplate, template, "a template")
 RECORD(SteadImage, image, "an image")

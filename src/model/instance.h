@@ -24,6 +24,7 @@ typedef struct {
     char *volume; /* id of the named volume that it is; NULL: lives and dies with the instance */
     gboolean read_only;
     gboolean leaving; /* it is being detached */
+    GStrv backing;    /* the files that it stands on, topmost first, where stead put it together */
 } SteadDiskRecord;
 
 /* An interface as it was given out. */
@@ -44,6 +45,8 @@ typedef struct {
     char *kind_reason;       /* why that kind, for `show` */
     SteadInstanceSpec *spec; /* as wanted */
     char *image_digest; /* hex SHA-256 of the image that its root disk stands on; NULL: none yet */
+    char *template;     /* id of the template that it is a clone of; NULL: none */
+    gboolean unborn;    /* a clone that has not gone on from its template yet */
     GPtrArray *disks;   /* SteadDiskRecord, the root disk first */
     GPtrArray *nics;    /* SteadNicRecord, in the order of spec->networks */
     char *restoring;    /* id of the snapshot that is being restored; NULL */
@@ -58,6 +61,8 @@ typedef struct {
     char *stage;             /* the latest stage reached in this boot; NULL */
     GStrv addresses;         /* IPv4 addresses last seen; a cache */
     char *accel;             /* "kvm" or "tcg", of the present run; NULL: not started yet */
+    char *engine;            /* what runs it: "libvirt", "qemu" or "stead-vmm"; likewise */
+    char *engine_reason;     /* why that, for `show` */
     char *error;             /* why it is failed; NULL */
     guint restarts;          /* by the restart policy, since the last start by a user */
     gint64 created;          /* microseconds since the epoch */
@@ -123,6 +128,31 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadVolume, stead_volume_free)
 SteadVolume *stead_volume_copy(const SteadVolume *volume);
 JsonNode *stead_volume_to_json(const SteadVolume *volume);
 SteadVolume *stead_volume_from_json(JsonNode *node, GError **error);
+
+/* A frozen, booted instance to clone from. Its files lie in a folder of its id. */
+typedef struct {
+    char *id;     /* UUID */
+    char *name;   /* unique among templates */
+    char *from;   /* name of the instance that was frozen */
+    char *parent; /* id of the template that this was a clone of; NULL */
+    SteadKind kind;
+    SteadInstanceSpec *spec; /* of that instance: what clones have, too */
+    char *image_digest;      /* of the image that its root disk stands on */
+    char *accel;             /* where it can go on */
+    char *engine;
+    GPtrArray *disks;  /* SteadDiskRecord: read-only; `path` is what a clone's disk stands on */
+    GPtrArray *nics;   /* SteadNicRecord: what the guest believes to have */
+    GStrv host_keys;   /* types of its SSH host keys: "ed25519" */
+    gboolean complete; /* FALSE: being made; a restart of the daemon removes it */
+    guint64 size;      /* bytes on disk */
+    gint64 created;
+} SteadTemplate;
+
+void stead_template_free(SteadTemplate *template);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadTemplate, stead_template_free)
+SteadTemplate *stead_template_copy(const SteadTemplate *template);
+JsonNode *stead_template_to_json(const SteadTemplate *template);
+SteadTemplate *stead_template_from_json(JsonNode *node, GError **error);
 
 /* An image in the local store: a name for content. Two names may share one digest. */
 typedef struct {

@@ -12,7 +12,7 @@
     G_STATIC_ASSERT(G_N_ELEMENTS(symbol##_strings) == (count));                                    \
     const SteadNames symbol = {symbol##_strings, (count)}
 
-NAMES(stead_kind_names, STEAD_N_KINDS, "auto", "vm");
+NAMES(stead_kind_names, STEAD_N_KINDS, "auto", "vm", "microvm");
 NAMES(stead_state_names, STEAD_N_STATES, "creating", "stopped", "starting", "running", "paused",
       "stopping", "failed", "removing");
 NAMES(stead_action_names, STEAD_N_ACTIONS, "none", "start", "stop", "restart", "pause", "resume",

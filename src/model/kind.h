@@ -8,7 +8,7 @@
 #include <glib.h>
 
 /* What runs an instance (AUTO: stead chooses, and says why). */
-typedef enum { STEAD_KIND_AUTO, STEAD_KIND_VM, STEAD_N_KINDS } SteadKind;
+typedef enum { STEAD_KIND_AUTO, STEAD_KIND_VM, STEAD_KIND_MICROVM, STEAD_N_KINDS } SteadKind;
 
 /* creating → stopped ⇄ starting → running → stopping → stopped; failed; paused.
  * `removing` is the way out: nothing but the record's removal follows it. */

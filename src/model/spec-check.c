@@ -111,6 +111,17 @@ static void check_count(const SteadInstanceSpec *spec, const SteadWhere *where)
         stead_problem(where, "hostname", "hostname %s %u", why, spec->count);
 }
 
+/* What only a directly booted kernel has. */
+static void check_kernel(const SteadInstanceSpec *spec, const SteadWhere *where)
+{
+    if (spec->kind == STEAD_KIND_VM && spec->kernel)
+        stead_problem(where, "kernel", "kernel is for the kind microvm: a vm boots from its disk");
+    if (spec->initrd && spec->kernel == NULL)
+        stead_problem(where, "initrd", "initrd needs the 'kernel' that it is for");
+    if (spec->kind == STEAD_KIND_VM && spec->cmdline)
+        stead_problem(where, "cmdline", "cmdline is for the kind microvm");
+}
+
 void stead_spec_check_instance(gconstpointer object, const SteadWhere *where)
 {
     const SteadInstanceSpec *spec = object;
@@ -118,6 +129,7 @@ void stead_spec_check_instance(gconstpointer object, const SteadWhere *where)
     check_pinning(spec, where);
     check_first_boot(spec, where);
     check_count(spec, where);
+    check_kernel(spec, where);
 }
 
 static void check_bridge(const SteadNetworkSpec *spec, const SteadWhere *where)

@@ -250,6 +250,15 @@ static const SteadField stead_instance_spec_table_fields[] = {
     I(STRING, image, "image", image, RECREATE, .def_text = STEAD_DEFAULT_IMAGE,
       .flags = STEAD_FIELD_ALWAYS, .example = "ubuntu:24.04",
       .doc = "The image that its root disk is a copy of.", .also = "box base os distro from"),
+    I(STRING, kernel, "kernel", path, RECREATE, .example = "/boot/vmlinuz",
+      .doc = "A kernel file of the host that a microvm boots in place of its image's: bzImage, or "
+             "ELF with a PVH entry. Without an image it stands alone, as unikernels do.",
+      .also = "vmlinuz unikernel"),
+    I(STRING, initrd, "initrd", path, RECREATE, .example = "/boot/initrd.img",
+      .doc = "The initramfs for that kernel, a file of the host.", .also = "initramfs"),
+    I(STRING, cmdline, "cmdline", line, RESTART, .example = "console=ttyS0",
+      .doc = "The kernel's command line; unset: what the root disk and the console need.",
+      .also = "append kernel-args kernel-command-line"),
     I(UINT, count, "count", .def = 1, RANGE(1, STEAD_MAX_COUNT), NOW, .example = "3",
       .doc = "How many; above 1 they are called NAME-1 to NAME-count.",
       .also = "replicas number instances"),
@@ -307,10 +316,30 @@ static const SteadField stead_instance_spec_table_fields[] = {
       .also = "requires needs after depends"),
 };
 
+static gboolean is_given(const char *name, guint64 given)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(stead_instance_spec_table_fields); i++)
+        if (g_str_equal(stead_instance_spec_table_fields[i].name, name))
+            return (given & G_GUINT64_CONSTANT(1) << i) != 0;
+    return FALSE;
+}
+
+/* A kernel alone has no image, and nobody knows of an agent in it. */
+static void complete_instance(gpointer object, guint64 given)
+{
+    SteadInstanceSpec *spec = object;
+    if (spec->kernel == NULL || is_given("image", given))
+        return;
+    g_clear_pointer(&spec->image, g_free);
+    if (!is_given("ready", given))
+        spec->ready.agent = FALSE;
+}
+
 TABLE(stead_instance_spec_table, SteadInstanceSpec,
       const SteadStruct stead_instance_spec_table = {
           COMMON(stead_instance_spec_table, SteadInstanceSpec), .what = "an instance",
-          .id = "instance", .doc = "An instance.", .check = stead_spec_check_instance})
+          .id = "instance", .doc = "An instance.", .complete = complete_instance,
+          .check = stead_spec_check_instance})
 
 #define N(kind, member, ...) kind(SteadNetworkSpec, member, __VA_ARGS__)
 

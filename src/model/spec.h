@@ -89,8 +89,11 @@ typedef struct {
 
 typedef struct {
     SteadKind kind;
-    char *image; /* "debian:12" */
-    guint count; /* above 1 the instances are NAME-1 .. NAME-count */
+    char *image;   /* "debian:12", "template:base"; NULL only where a kernel stands alone */
+    char *kernel;  /* of a microvm, on the host; NULL: the image's */
+    char *initrd;  /* likewise */
+    char *cmdline; /* the kernel's; NULL: what the image's root and the console need */
+    guint count;   /* above 1 the instances are NAME-1 .. NAME-count */
     guint cpus;
     SteadMemorySpec memory; /* also written as one size */
     guint64 disk;           /* bytes of the root disk; 0: as the image's */

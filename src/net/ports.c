@@ -17,11 +17,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/detached.h"
 #include "base/error.h"
 #include "base/paths.h"
 #include "base/subprocess.h"
 #include "model/check.h"
-#include "net/forwarder.h"
 #include "net/port_holder.h"
 
 #define NOBODY "65534"
@@ -31,6 +31,8 @@
 #define HALF_CLOSED_SECONDS "600"
 #define UDP_IDLE_SECONDS "120"
 #define CONNECT_SECONDS 10
+/* What socat writes once it has its port. */
+#define SOCAT_READY "listening on "
 
 typedef struct {
     const char *socat; /* its address type */
@@ -245,7 +247,7 @@ static gboolean is_right(const GPtrArray *all, const char *record)
     for (guint i = 0; i < all->len; i++) {
         const Wanted *wanted = g_ptr_array_index(all, i);
         if (strcmp(wanted->record, record) == 0)
-            return stead_forwarder_is_running(record, (const char *const *)wanted->argv);
+            return stead_detached_is_running(record, (const char *const *)wanted->argv);
     }
     return FALSE;
 }
@@ -256,7 +258,7 @@ static gboolean end_others(const char *dir, const GPtrArray *keep, GError **erro
     g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
     for (const char *name; entries && (name = g_dir_read_name(entries));) {
         g_autofree char *record = g_build_filename(dir, name, NULL);
-        if (!(keep && is_right(keep, record)) && !stead_forwarder_stop(record, error))
+        if (!(keep && is_right(keep, record)) && !stead_detached_end(record, FALSE, error))
             return FALSE;
     }
     return TRUE;
@@ -272,7 +274,10 @@ static gboolean start_missing(const GPtrArray *all, GError **error)
         if (fd < 0)
             return fail_bind(wanted->port, errno, error);
         close(fd);
-        if (!stead_forwarder_start(wanted->record, (const char *const *)wanted->argv, error)) {
+        const SteadDetachedOptions options = {.record = wanted->record,
+                                              .argv = (const char *const *)wanted->argv,
+                                              .ready = SOCAT_READY};
+        if (!stead_detached_start(&options, error)) {
             g_prefix_error(error, "publishing port %u: ", wanted->port->host);
             return FALSE;
         }

@@ -11,6 +11,7 @@ void stead_machine_disk_free(SteadMachineDisk *disk)
     g_free(disk->path);
     g_free(disk->format);
     g_free(disk->serial);
+    g_strfreev(disk->backing);
     g_free(disk);
 }
 
@@ -43,6 +44,10 @@ void stead_machine_free(SteadMachine *machine)
     g_free(machine->run_dir);
     g_free(machine->seed);
     g_free(machine->accel);
+    g_free(machine->kernel);
+    g_free(machine->initrd);
+    g_free(machine->cmdline);
+    g_free(machine->frozen);
     stead_instance_spec_free(machine->spec);
     g_ptr_array_unref(machine->disks);
     g_ptr_array_unref(machine->nics);
@@ -56,6 +61,27 @@ void stead_actual_free(SteadActual *actual)
     g_free(actual->id);
     g_free(actual->domain);
     g_free(actual);
+}
+
+void stead_identity_nic_free(SteadIdentityNic *nic)
+{
+    if (nic == NULL)
+        return;
+    g_free(nic->was);
+    g_free(nic->mac);
+    g_free(nic->address);
+    g_free(nic->gateway);
+    g_free(nic->bridge);
+    g_free(nic);
+}
+
+void stead_identity_file_free(SteadIdentityFile *file)
+{
+    if (file == NULL)
+        return;
+    g_clear_pointer(&file->content, g_bytes_unref);
+    g_free(file->path);
+    g_free(file);
 }
 
 void stead_exec_result_free(SteadExecResult *result)

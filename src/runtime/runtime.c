@@ -220,10 +220,45 @@ gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const 
     return leave(&call, driver->resize_disk(runtime->self, id, path, size, error), error);
 }
 
+gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
+                              SteadCopyFunc copy_disks, gpointer data, GError **error)
+{
+    ENTER("freezing", machine->name, STEAD_FEATURE_TEMPLATE, freeze);
+    return leave(&call, driver->freeze(runtime->self, machine, dir, copy_disks, data, error),
+                 error);
+}
+
+gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
+                             guint64 timeout_ms, GError **error)
+{
+    ENTER("renewing", identity->hostname, STEAD_FEATURE_TEMPLATE, renew);
+    return leave(&call, driver->renew(runtime->self, id, identity, timeout_ms, error), error);
+}
+
+guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir)
+{
+    const SteadDriver *driver = runtime->driver;
+    return driver->frozen_resident ? driver->frozen_resident(runtime->self, dir) : 0;
+}
+
+void stead_runtime_frozen_drop(SteadRuntime *runtime, const char *dir)
+{
+    if (runtime->driver->frozen_drop)
+        runtime->driver->frozen_drop(runtime->self, dir);
+}
+
+gboolean stead_runtime_balloon(SteadRuntime *runtime, const char *id, guint64 size, GError **error)
+{
+    ENTER("changing the memory of", id, STEAD_FEATURE_BALLOON, balloon);
+    return leave(&call, driver->balloon(runtime->self, id, size, error), error);
+}
+
 GPtrArray *stead_runtime_list(SteadRuntime *runtime, GError **error)
 {
     ENTER("listing instances", NULL, 0, list);
     GPtrArray *list = driver->list(runtime->self, error);
+    for (guint i = 0; list && i < list->len; i++)
+        ((SteadActual *)list->pdata[i])->kind = driver->kind;
     leave(&call, list != NULL, error);
     return list;
 }

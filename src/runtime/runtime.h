@@ -24,11 +24,12 @@ typedef struct {
     char *format; /* "qcow2" or "raw" */
     char *serial; /* what the guest sees: the volume's name; NULL: none */
     gboolean read_only;
+    GStrv backing; /* the files that it stands on, topmost first; NULL: unknown, or none */
 } SteadMachineDisk;
 
 typedef struct {
     char *network; /* libvirt network's name; NULL: `bridge` is a bridge of the host */
-    char *bridge;
+    char *bridge;  /* the bridge that carries it */
     char *mac;
 } SteadMachineNic;
 
@@ -40,6 +41,10 @@ typedef struct {
     char *run_dir; /* run folder of the instance; exists */
     char *seed;    /* NoCloud ISO; NULL: none */
     char *accel;   /* "kvm" or "tcg" */
+    char *kernel;  /* for kinds that boot one directly; NULL */
+    char *initrd;  /* NULL: none */
+    char *cmdline; /* the kernel's command line; NULL: none */
+    char *frozen;  /* folder of a frozen machine that this run goes on from; NULL: it boots */
     SteadInstanceSpec *spec;
     GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */
     GPtrArray *nics;   /* SteadMachineNic */
@@ -57,8 +62,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadMachine, stead_machine_free)
 typedef struct {
     char *id;
     char *domain;
-    SteadState state; /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
-    gboolean failed;  /* it ended by a crash or by an error of its engine */
+    SteadKind kind;     /* in a list: which runtime's it is */
+    SteadState state;   /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
+    gboolean failed;    /* it ended by a crash or by an error of its engine */
+    gboolean rebooting; /* it ended because the guest reboots: it is to be started again */
+    gboolean agent;     /* the news is that the agent in the guest answers */
+    gboolean nameless; /* and that nothing in the guest but `renew` tells it its name and address */
 } SteadActual;
 
 void stead_actual_free(SteadActual *actual);
@@ -83,6 +92,34 @@ typedef struct {
 void stead_exec_result_free(SteadExecResult *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadExecResult, stead_exec_result_free)
 
+/* What a machine that goes on from a frozen one is given instead of the other's identity. */
+typedef struct {
+    const char *hostname;
+    const char *machine_id; /* 32 hex digits */
+    GPtrArray *nics;        /* SteadIdentityNic */
+    const char *dns;        /* IPv4 address of the name server; NULL */
+    const char *domain;     /* in which bare names are looked for; NULL */
+    GPtrArray *keys;        /* SteadIdentityFile: SSH host keys */
+} SteadIdentity;
+
+typedef struct {
+    char *was; /* the MAC that the frozen machine's interface has */
+    char *mac;
+    char *address; /* IPv4; NULL: as DHCP says */
+    guint prefix;
+    char *gateway; /* NULL: none */
+    char *bridge;  /* the host's, which it joins only then */
+} SteadIdentityNic;
+
+typedef struct {
+    char *path; /* in the guest */
+    guint mode;
+    GBytes *content; /* NULL: it is removed */
+} SteadIdentityFile;
+
+void stead_identity_nic_free(SteadIdentityNic *nic);
+void stead_identity_file_free(SteadIdentityFile *file);
+
 typedef enum {
     STEAD_FEATURE_PAUSE = 1 << 0,
     STEAD_FEATURE_SNAPSHOT = 1 << 1,
@@ -91,7 +128,12 @@ typedef enum {
     STEAD_FEATURE_CONSOLE = 1 << 4,
     STEAD_FEATURE_VNC = 1 << 5,
     STEAD_FEATURE_HOTPLUG = 1 << 6,
+    STEAD_FEATURE_TEMPLATE = 1 << 7,
+    STEAD_FEATURE_BALLOON = 1 << 8,
 } SteadFeatures;
+
+/* Called by freeze while the guest stands still. */
+typedef gboolean (*SteadCopyFunc)(gpointer data, GError **error);
 
 /* Called on the main loop when the host's view of an instance of this root changes by itself. */
 typedef void (*SteadActualFunc)(const SteadActual *actual, gpointer data);
@@ -163,6 +205,21 @@ typedef struct {
     gboolean (*resize_disk)(gpointer self, const char *id, const char *path, guint64 size,
                             GError **error);
 
+    /* Writes the running machine's memory and the state of its devices, at one moment at which its
+     * disks were copied by `copy_disks`, to `dir`, which exists; the guest goes on. Others go on
+     * from it with machine->frozen. */
+    gboolean (*freeze)(gpointer self, const SteadMachine *machine, const char *dir,
+                       SteadCopyFunc copy_disks, gpointer data, GError **error);
+    /* Gives a machine that has just gone on from a frozen one, or has no other means, its identity.
+     * Repeatable. GUEST when the agent does not do all of it within `timeout_ms`. */
+    gboolean (*renew)(gpointer self, const char *id, const SteadIdentity *identity,
+                      guint64 timeout_ms, GError **error);
+    /* What of it is in the host's memory, for machines to go on from: bytes; and lets go of it. */
+    guint64 (*frozen_resident)(gpointer self, const char *dir);
+    void (*frozen_drop)(gpointer self, const char *dir);
+    /* Takes memory from the guest, or gives it back, until it has `size` bytes. */
+    gboolean (*balloon)(gpointer self, const char *id, guint64 size, GError **error);
+
     /* Every instance of this root that the host knows, as SteadActual; the array owns them. */
     GPtrArray *(*list)(gpointer self, GError **error);
     /* (main) Where state changes are told; one listener. */
@@ -215,5 +272,12 @@ gboolean stead_runtime_detach_disk(SteadRuntime *runtime, const char *id, const 
                                    GError **error);
 gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const char *path,
                                    guint64 size, GError **error);
+gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
+                              SteadCopyFunc copy_disks, gpointer data, GError **error);
+gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
+                             guint64 timeout_ms, GError **error);
+guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir);
+void stead_runtime_frozen_drop(SteadRuntime *runtime, const char *dir);
+gboolean stead_runtime_balloon(SteadRuntime *runtime, const char *id, guint64 size, GError **error);
 GPtrArray *stead_runtime_list(SteadRuntime *runtime, GError **error);
 void stead_runtime_watch(SteadRuntime *runtime, SteadActualFunc func, gpointer data);

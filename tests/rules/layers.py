@@ -17,7 +17,8 @@ MAY_INCLUDE = {
     "net": {"base", "model", "store", "host"},
     "image": {"base", "model", "store", "host", "storage", "net"},
     "console": {"base", "model", "store", "host", "storage", "net", "image"},
-    "runtime": {"base", "model", "store", "host", "storage", "net", "image", "console"},
+    # The agent's protocol is pure: both of its ends are built from it.
+    "runtime": {"base", "model", "store", "host", "storage", "net", "image", "console", "guest"},
     "engine": {"base", "model", "store", "host", "storage", "net", "image", "console", "runtime"},
     "api": {"base", "model", "store", "host", "storage", "net", "image", "console", "runtime",
             "engine"},

@@ -188,7 +188,7 @@ static void test_sfdisk_script(void)
                     "label: gpt\n"
                     "14 : start=2048, size=6144, type=21686148-6449-6E6F-744E-656564454649\n"
                     "15 : start=8192, size=131072, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n"
-                    "1 : start=139264, size=20830208, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n");
+                    "1 : start=139264, size=8247296, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n");
 }
 
 static void test_bios_code_is_patched(void)

@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "base/paths.h"
 #include "base/subprocess.h"
-#include "net/forwarder.h"
+#include "base/detached.h"
 
 #define LOOPBACK "127.0.0.1"
 #define WAIT_MS 5000
@@ -316,8 +316,8 @@ static void test_record_of_another_process_is_harmless(Fixture *fixture, gconstp
                         lines[0], lines[1], getpid(), getpid(), getpid());
     g_assert_true(g_file_set_contents(path, stale, -1, NULL));
     const char *const argv[] = {"/usr/bin/socat", NULL};
-    g_assert_false(stead_forwarder_is_running(path, argv));
-    g_assert_true(stead_forwarder_stop(path, NULL)); /* and we are still here */
+    g_assert_false(stead_detached_is_running(path, argv));
+    g_assert_true(stead_detached_end(path, FALSE, NULL)); /* and we are still here */
     g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 }
 
@@ -336,7 +336,8 @@ static void test_failed_start_leaves_nothing(Fixture *fixture, gconstpointer dat
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(fixture->run_dir, "record", NULL);
     const char *const argv[] = {"/bin/sh", "-c", "echo 'x[1] E no luck' >&2; exit 1", NULL};
-    g_assert_false(stead_forwarder_start(path, argv, &error));
+    g_assert_false(stead_detached_start(
+        &(SteadDetachedOptions){.record = path, .argv = argv, .ready = "listening on "}, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INTERNAL);
     g_assert_nonnull(strstr(error->message, "no luck"));
     g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));

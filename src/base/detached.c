@@ -9,11 +9,11 @@
  * record that is either complete or will never have a process. So there is no instant at which a
  * killed daemon leaves a forwarder that cannot be found.
  *
- * The program forks a process a connection. These share its process group and command line, by
- * which they are found; each is signalled through a pidfd that was opened before its identity was
- * checked, so a pid that changes hands in between is no danger.
+ * What the program forks shares its process group and command line, by which it is found; each is
+ * signalled through a pidfd that was opened before its identity was checked, so a pid that changes
+ * hands in between is no danger.
  */
-#include "net/forwarder.h"
+#include "base/detached.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,12 +137,18 @@ static gboolean is_recorded_alive(const Record *record)
            read_stat(record->stat.pid, &now) && now.start == record->stat.start && is_alive(&now);
 }
 
-gboolean stead_forwarder_is_running(const char *path, const char *const argv[])
+gboolean stead_detached_is_running(const char *path, const char *const argv[])
 {
     g_auto(Record) record = {0};
-    g_autofree char *command = g_strjoinv(" ", (GStrv)argv);
-    return read_record(path, &record) && strcmp(record.command, command) == 0 &&
-           is_recorded_alive(&record);
+    g_autofree char *command = argv ? g_strjoinv(" ", (GStrv)argv) : NULL;
+    return read_record(path, &record) &&
+           (command == NULL || strcmp(record.command, command) == 0) && is_recorded_alive(&record);
+}
+
+int stead_detached_pid(const char *path)
+{
+    g_auto(Record) record = {0};
+    return read_record(path, &record) && is_recorded_alive(&record) ? record.stat.pid : 0;
 }
 
 /* ---- ending ---- */
@@ -152,37 +158,46 @@ static int open_pidfd(int pid)
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
+int stead_detached_open(const char *path)
+{
+    g_auto(Record) record = {0};
+    if (!read_record(path, &record))
+        return -1;
+    stead_autofd pidfd = open_pidfd(record.stat.pid);
+    return pidfd >= 0 && is_recorded_alive(&record) ? stead_steal_fd(&pidfd) : -1;
+}
+
 static gboolean wait_for_exit(int pidfd)
 {
     struct pollfd poller = {.fd = pidfd, .events = POLLIN};
     int n;
     do
-        n = poll(&poller, 1, STEAD_FORWARDER_WAIT_MS);
+        n = poll(&poller, 1, STEAD_DETACHED_WAIT_MS);
     while (n < 0 && errno == EINTR);
     return n > 0;
 }
 
-static gboolean end_process(int pidfd, int pid, GError **error)
+static gboolean end_process(int pidfd, int pid, gboolean kill_at_once, GError **error)
 {
     static const int signals[] = {SIGTERM, SIGKILL};
-    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
+    for (gsize i = kill_at_once ? 1 : 0; i < G_N_ELEMENTS(signals); i++) {
         if (syscall(SYS_pidfd_send_signal, pidfd, signals[i], NULL, 0) != 0 && errno == ESRCH)
             return TRUE;
         if (wait_for_exit(pidfd))
             return TRUE;
     }
-    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the forwarder with pid %d does not end",
-                    pid);
+    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the process with pid %d does not end", pid);
     return FALSE;
 }
 
-static gboolean end_recorded(const Record *record, GError **error)
+static gboolean end_recorded(const Record *record, gboolean kill_at_once, GError **error)
 {
     stead_autofd pidfd = open_pidfd(record->stat.pid);
-    return pidfd < 0 || !is_recorded_alive(record) || end_process(pidfd, record->stat.pid, error);
+    return pidfd < 0 || !is_recorded_alive(record) ||
+           end_process(pidfd, record->stat.pid, kill_at_once, error);
 }
 
-/* Whether `pid` is a connection's process of the recorded forwarder. */
+/* Whether `pid` was forked by the recorded process. */
 static gboolean is_child(const Record *record, int pid)
 {
     Stat stat;
@@ -193,7 +208,7 @@ static gboolean is_child(const Record *record, int pid)
     return command && g_str_has_suffix(record->command, command);
 }
 
-static gboolean end_children(const Record *record, GError **error)
+static gboolean end_children(const Record *record, gboolean kill_at_once, GError **error)
 {
     g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
     for (const char *name; proc && (name = g_dir_read_name(proc));) {
@@ -201,20 +216,20 @@ static gboolean end_children(const Record *record, GError **error)
         if (pid <= 1 || !is_child(record, pid))
             continue;
         stead_autofd pidfd = open_pidfd(pid);
-        if (pidfd >= 0 && is_child(record, pid) && !end_process(pidfd, pid, error))
+        if (pidfd >= 0 && is_child(record, pid) && !end_process(pidfd, pid, kill_at_once, error))
             return FALSE;
     }
     return TRUE;
 }
 
-gboolean stead_forwarder_stop(const char *path, GError **error)
+gboolean stead_detached_end(const char *path, gboolean kill_at_once, GError **error)
 {
     g_auto(Record) record = {0};
     if (!read_record(path, &record))
         return TRUE;
     g_autofree char *boot = read_boot_id();
     if (record.has_process && strcmp(record.boot, boot) == 0 &&
-        !(end_recorded(&record, error) && end_children(&record, error)))
+        !(end_recorded(&record, kill_at_once, error) && end_children(&record, kill_at_once, error)))
         return FALSE;
     g_unlink(path);
     return TRUE;
@@ -222,10 +237,15 @@ gboolean stead_forwarder_stop(const char *path, GError **error)
 
 /* ---- starting ---- */
 
+typedef struct {
+    const SteadDetachedOptions *options;
+    int record;
+} Child;
+
 /* Between fork and exec: only what is async-signal-safe. */
 static void in_child(gpointer data)
 {
-    int record = *(const int *)data;
+    const Child *child = data;
     char text[STAT_MAX];
     sigset_t none;
     sigemptyset(&none);
@@ -234,7 +254,9 @@ static void in_child(gpointer data)
     setsid();
     int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-    if (n <= 0 || write(record, text, (size_t)n) != n)
+    if (n <= 0 || write(child->record, text, (size_t)n) != n)
+        _exit(127);
+    if (child->options->setup && !child->options->setup(child->options->data))
         _exit(127);
 }
 
@@ -254,11 +276,11 @@ static gboolean open_record(const char *path, const char *const argv[], int *fd,
     return FALSE;
 }
 
-/* Reads until the program is ready; FALSE when it ended, or was silent for too long, before. What
- * it wrote is appended to `output`. */
-static gboolean wait_until_ready(int fd, GString *output)
+/* Reads until the program says `ready`; FALSE when it ended, or was silent for too long, before.
+ * What it wrote is appended to `output`. */
+static gboolean wait_until_ready(int fd, const char *ready, GString *output)
 {
-    gint64 deadline = g_get_monotonic_time() + STEAD_FORWARDER_WAIT_MS * G_TIME_SPAN_MILLISECOND;
+    gint64 deadline = g_get_monotonic_time() + STEAD_DETACHED_WAIT_MS * G_TIME_SPAN_MILLISECOND;
     while (output->len < OUTPUT_MAX) {
         char bytes[512];
         struct pollfd poller = {.fd = fd, .events = POLLIN};
@@ -270,7 +292,7 @@ static gboolean wait_until_ready(int fd, GString *output)
         if (got <= 0)
             return FALSE;
         g_string_append_len(output, bytes, got);
-        if (strstr(output->str, STEAD_FORWARDER_READY))
+        if (strstr(output->str, ready))
             return TRUE;
     }
     return FALSE;
@@ -289,30 +311,45 @@ static char *last_line(GString *output)
     return g_strdup(message && strlen(message) > 4 ? message + 4 : line);
 }
 
-static gboolean spawn(const char *const argv[], int record, int *err, GError **error)
+/* Where its standard error goes: a pipe while it is waited for, else the log. */
+static int open_log(const SteadDetachedOptions *options)
+{
+    const char *path = options->log ? options->log : "/dev/null";
+    return options->ready ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+}
+
+static gboolean spawn(const SteadDetachedOptions *options, int record, int *err, GError **error)
 {
     static const char *const env[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", NULL};
+    Child child = {options, record};
+    stead_autofd log = open_log(options);
+    g_autofree int *targets = g_new0(int, options->n_fds + 1);
+    for (gsize i = 0; i < options->n_fds; i++)
+        targets[i] = (int)i + 3;
     /* Without DO_NOT_REAP_CHILD, GLib forks twice: the program is no child of the daemon. */
-    return g_spawn_async_with_pipes("/", (char **)argv, (char **)env, G_SPAWN_STDOUT_TO_DEV_NULL,
-                                    in_child, &record, NULL, NULL, NULL, err, error);
+    return g_spawn_async_with_pipes_and_fds("/", options->argv, env, G_SPAWN_STDOUT_TO_DEV_NULL,
+                                            in_child, &child, -1, -1, log, options->fds, targets,
+                                            options->n_fds, NULL, NULL, NULL,
+                                            options->ready ? err : NULL, error);
 }
 
-gboolean stead_forwarder_start(const char *path, const char *const argv[], GError **error)
+gboolean stead_detached_start(const SteadDetachedOptions *options, GError **error)
 {
     stead_autofd record = -1;
     stead_autofd err = -1;
     g_autoptr(GString) output = g_string_new(NULL);
-    if (!open_record(path, argv, &record, error))
+    if (!open_record(options->record, options->argv, &record, error))
         return FALSE;
-    gboolean spawned = spawn(argv, record, &err, error);
+    gboolean spawned = spawn(options, record, &err, error);
     stead_clear_fd(&record);
-    if (spawned && wait_until_ready(err, output))
+    if (spawned && (options->ready == NULL || wait_until_ready(err, options->ready, output)))
         return TRUE;
-    stead_forwarder_stop(path, NULL);
+    stead_detached_end(options->record, FALSE, NULL);
     if (spawned) {
         g_autofree char *reason = last_line(output);
-        stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s did not start: %s", argv[0], reason);
+        stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s did not start: %s", options->argv[0],
+                        reason);
     }
     return FALSE;
 }

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /v1/templates. */
+#include "api/handlers.h"
+#include "base/error.h"
+
+STEAD_HANDLER(template_list)
+{
+    return stead_reply_list(request, reply, stead_engine_templates(request->engine),
+                            (SteadShowFunc)stead_engine_show_template);
+}
+
+STEAD_HANDLER(template_create)
+{
+    const char *name = NULL, *from = NULL;
+    return stead_body_only(request, error, "name", "from", NULL) &&
+           stead_body_string(request, "name", TRUE, &name, error) &&
+           stead_body_string(request, "from", TRUE, &from, error) &&
+           stead_reply_job(reply, stead_engine_create_template(request->engine, name, from, error));
+}
+
+STEAD_HANDLER(template_show)
+{
+    SteadTemplate *template = stead_engine_template(request->engine, request->params[0], error);
+    return template &&
+           stead_reply_json(reply, stead_engine_show_template(request->engine, template));
+}
+
+STEAD_HANDLER(template_remove)
+{
+    return stead_reply_job(
+        reply, stead_engine_remove_template(request->engine, request->params[0], error));
+}

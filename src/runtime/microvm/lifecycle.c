@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a machine to a running engine and back, and which there are. An engine that runs is a
+ * process on record; each operation looks for it first, and is done when it is as it should be.
+ */
+#include "base/detached.h"
+#include "base/error.h"
+#include "base/paths.h"
+#include "runtime/microvm/internal.h"
+
+/* The agent has so long to say that the guest will go down. */
+#define ASK_TIMEOUT_MS 5000
+/* A guest that is still booting loses the request to shut down: it is asked again. */
+#define ASK_AGAIN_MS 10000
+
+/* All that there is of one that does not run lies in its folders. */
+gboolean stead_microvm_prepare(gpointer self, const SteadMachine *machine, GError **error)
+{
+    return TRUE;
+}
+
+gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError **error)
+{
+    g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
+    if (stead_detached_is_running(record, NULL))
+        return TRUE;
+    if (machine->kernel || machine->frozen)
+        return stead_microvm_launch(self, machine, error);
+    stead_set_error(error, STEAD_ERROR_INVALID, NULL, "there is no kernel to boot");
+    return FALSE;
+}
+
+/* The agent, where it answers, shuts the system down whatever its power button is set to. */
+static gboolean ask_down(const SteadMonitor *monitor, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + ASK_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    return (stead_agent_is_ready(monitor->agent) &&
+            stead_agent_shut_down(monitor->agent, deadline, NULL)) ||
+           stead_qmp_do(monitor->qmp, "system_powerdown", NULL, -1, error);
+}
+
+static gboolean await_down(const SteadMonitor *monitor, gint64 deadline, GCancellable *cancellable,
+                           GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+        gint64 again = g_get_monotonic_time() + ASK_AGAIN_MS * G_TIME_SPAN_MILLISECOND;
+        if (!ask_down(monitor, &why) && stead_qmp_is_open(monitor->qmp)) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+        g_clear_error(&why);
+        if (stead_monitor_await_end(monitor, MIN(again, deadline), cancellable, &why))
+            return TRUE;
+        if (!g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT) ||
+            g_get_monotonic_time() >= deadline) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+    }
+}
+
+/* What an engine that has ended leaves in the run folder. */
+static gboolean tidy(SteadMicrovm *microvm, const char *id, GError **error)
+{
+    static const char *const names[] = {"qmp.sock", "console.sock", "agent.sock"};
+    g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = stead_microvm_path(microvm, id, names[i]);
+        if (!stead_remove_tree(path, error))
+            return FALSE;
+    }
+    return stead_remove_tree(record, error);
+}
+
+gboolean stead_microvm_stop(gpointer self, const char *id, guint64 timeout_ms,
+                            GCancellable *cancellable, GError **error)
+{
+    gint64 deadline =
+        g_get_monotonic_time() + (gint64)MIN(timeout_ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND;
+    g_autoptr(GError) why = NULL;
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(self, id, &why);
+    if (monitor == NULL && why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    return (monitor == NULL || await_down(monitor, deadline, cancellable, error)) &&
+           tidy(self, id, error);
+}
+
+gboolean stead_microvm_kill(gpointer self, const char *id, GError **error)
+{
+    g_autofree char *record = stead_microvm_path(self, id, "engine.pid");
+    return stead_detached_end(record, TRUE, error) && tidy(self, id, error);
+}
+
+gboolean stead_microvm_pause(gpointer self, const char *id, GError **error)
+{
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    return monitor && stead_qmp_do(monitor->qmp, "stop", NULL, -1, error);
+}
+
+gboolean stead_microvm_resume(gpointer self, const char *id, GError **error)
+{
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    return monitor && stead_qmp_do(monitor->qmp, "cont", NULL, -1, error);
+}
+
+gboolean stead_microvm_destroy(gpointer self, const char *id, GError **error)
+{
+    return stead_microvm_kill(self, id, error);
+}
+
+/* An engine that does not answer is there all the same. */
+static SteadActual *look_at(SteadMicrovm *microvm, const char *id)
+{
+    g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
+    if (!stead_detached_is_running(record, NULL))
+        return NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, &error);
+    if (monitor && stead_monitor_refresh(monitor, NULL))
+        return stead_monitor_actual(monitor);
+    if (error)
+        g_warning("the engine of %s: %s", id, error->message);
+    SteadActual *actual = g_new0(SteadActual, 1);
+    actual->id = g_strdup(id);
+    actual->domain = g_strdup(id);
+    actual->state = STEAD_STATE_RUNNING;
+    return actual;
+}
+
+GPtrArray *stead_microvm_list(gpointer self, GError **error)
+{
+    SteadMicrovm *microvm = self;
+    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)stead_actual_free);
+    g_autofree char *path = g_build_filename(microvm->paths->run, "instances", NULL);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
+        SteadActual *actual = g_uuid_string_is_valid(name) ? look_at(microvm, name) : NULL;
+        if (actual)
+            g_ptr_array_add(list, actual);
+    }
+    return list;
+}
