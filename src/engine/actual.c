@@ -97,8 +97,10 @@ static void keep(SteadEngine *engine, const SteadActual *actual)
     copy->state = actual->state;
     copy->failed = actual->failed;
     copy->rebooting = actual->rebooting;
+    /* A clone is told who it is by the job that has it. */
+    const SteadInstance *instance = stead_table_get(engine->instances, actual->id);
     copy->agent = actual->agent;
-    copy->nameless = actual->nameless;
+    copy->nameless = actual->nameless && !(instance && instance->unborn);
     g_hash_table_replace(engine->heard, g_strdup(actual->id), copy);
 }
 

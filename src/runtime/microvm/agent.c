@@ -223,6 +223,7 @@ static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame, guint32 *
         return FALSE;
     }
     *flags = reply.flags;
+    g_debug("agent: hello answered");
     agent->ready = TRUE;
     return TRUE;
 }
