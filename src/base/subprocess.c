@@ -38,6 +38,7 @@ static const ProgramPackage packages[] = {
     {"qemu-img", "qemu-utils"},
     {"qemu-system-x86_64", "qemu-system-x86"},
     {"setpriv", "util-linux"},
+    {"ssh-keygen", "openssh-client"},
     {"sfdisk", "fdisk"},
     {"socat", "socat"},
     {"virtlogd", "libvirt-daemon"},

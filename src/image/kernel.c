@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A kernel that a user brings along is copied when the instance is made: what it boots next year is
+ * what was meant today, and QEMU's user may read it.
+ */
 #include "image/kernel.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tap without TUNSETPERSIST goes away with the last descriptor of it, and with it its place on
+ * the bridge. So there is no such thing as a tap that has to be cleaned up.
+ */
 #include "net/tap.h"
 
 #include <errno.h>

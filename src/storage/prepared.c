@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copies keep holes. Where the file system can share blocks (FICLONE) a copy takes no time and no
+ * space, else the kernel copies the stretches that hold data.
+ */
 #include "storage/prepared.h"
 
 #include <errno.h>

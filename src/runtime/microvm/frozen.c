@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sums count blocks by their place and content and leave out those of zeros, so that reading a
+ * sparse file costs what is in it, and a file system that fills holes changes nothing.
+ *
+ * A memory file lives as long as this cache or a machine that maps it; sealed against writing,
+ * growing and shrinking, it is the one thing that the engines of different guests share.
+ */
 #include "runtime/microvm/frozen.h"
 
 #include <errno.h>

@@ -129,7 +129,7 @@ static void test_choices(void)
     instance_says("firmware: ufi",
                   "firmware must be uefi or bios, not 'ufi'; did you mean 'uefi'?");
     instance_says("restart: [a]", "restart must be never, on-failure or always, not a list");
-    instance_says("kind: zebra", "kind must be auto or vm, not 'zebra'");
+    instance_says("kind: zebra", "kind must be auto, vm or microvm, not 'zebra'");
 }
 
 static void test_ports(void)
