@@ -97,6 +97,8 @@ static void keep(SteadEngine *engine, const SteadActual *actual)
     copy->state = actual->state;
     copy->failed = actual->failed;
     copy->rebooting = actual->rebooting;
+    copy->agent = actual->agent;
+    copy->nameless = actual->nameless;
     g_hash_table_replace(engine->heard, g_strdup(actual->id), copy);
 }
 
@@ -133,7 +135,9 @@ void stead_engine_on_actual(const SteadActual *actual, gpointer data)
              actual->state != instance->state && instance->state != STEAD_STATE_CREATING &&
              instance->state != STEAD_STATE_REMOVING)
         on_run(engine, instance, actual->state);
-    if (actual->agent && instance->state == STEAD_STATE_RUNNING)
+    if (actual->nameless && instance->state == STEAD_STATE_RUNNING)
+        stead_engine_introduce(engine, instance);
+    else if (actual->agent && instance->state == STEAD_STATE_RUNNING)
         stead_engine_await_ready(engine, stead_engine_live(engine, instance->id));
     stead_engine_changed(engine);
 }

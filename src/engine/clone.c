@@ -252,9 +252,9 @@ gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
     g_autofree char *digits = g_strjoinv("", parts);
     SteadIdentity identity = {
         .hostname = hostname, .machine_id = digits, .nics = renewed, .keys = keys};
-    for (guint i = 0; i < nics->len && i < template->nics->len; i++)
-        g_ptr_array_add(renewed,
-                        renew_nic(template->nics->pdata[i], nics->pdata[i], networks->pdata[i]));
+    const GPtrArray *was = template ? template->nics : nics;
+    for (guint i = 0; i < nics->len && i < was->len; i++)
+        g_ptr_array_add(renewed, renew_nic(was->pdata[i], nics->pdata[i], networks->pdata[i]));
     const SteadNetwork *first = networks->len > 0 ? networks->pdata[0] : NULL;
     if (first && (identity.domain = domain_of(first)) &&
         stead_address_plan(first->spec, &plan, NULL))

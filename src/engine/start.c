@@ -392,3 +392,33 @@ void stead_engine_submit_ports(SteadEngine *engine, const SteadInstance *instanc
         stead_engine_submit_on(engine, instance, "instance.ports", ports_body,
                                stead_op_new(engine, instance->id, instance->name), NULL);
 }
+
+/* ---- guests that know nothing by themselves ---- */
+
+static gboolean tell_introduced(gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    SteadInstance *instance = stead_engine_expect(op->engine, op->id, error);
+    if (instance && instance->state == STEAD_STATE_RUNNING && !instance->ready)
+        stead_engine_agent_answered(op->engine, instance);
+    return instance != NULL;
+}
+
+static gboolean introduce_body(SteadJob *job, gpointer data, GError **error)
+{
+    SteadOp *op = data;
+    g_auto(Start) start = {.engine = op->engine, .id = op->id};
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    return stead_job_sync(job, copy_for_networks, &start, error) &&
+           stead_clone_renew(op->runtime, start.machine, NULL, start.hostname, start.networks,
+                             start.nics, keys, error) &&
+           stead_job_sync(job, tell_introduced, op, error);
+}
+
+void stead_engine_introduce(SteadEngine *engine, const SteadInstance *instance)
+{
+    g_autoptr(GError) error = NULL;
+    if (!stead_engine_submit_on(engine, instance, "instance.introduce", introduce_body,
+                                stead_op_new(engine, instance->id, instance->name), &error))
+        g_warning("%s: %s", instance->name, error->message);
+}

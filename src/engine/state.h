@@ -141,6 +141,9 @@ gboolean stead_engine_make_ground_in_job(SteadEngine *engine, SteadJob *job, con
 /* The first address that is reserved for one of its interfaces (SteadNicRecord), borrowed. */
 const char *stead_engine_reserved_address(const GPtrArray *nics);
 
+/* Tells a guest that has no other means its name and addresses, in a job of its own. */
+void stead_engine_introduce(SteadEngine *engine, const SteadInstance *instance);
+
 /* ---- remove.c ---- */
 
 /* (body) Takes everything of an instance away, and then its record. */

@@ -28,7 +28,8 @@ SteadCloneKeys *stead_clone_keys_begin(const SteadTemplate *template, const char
 /* Waits for them; NULL upon failure. SteadIdentityFile; the array is owned by the caller. */
 GPtrArray *stead_clone_keys_end(SteadCloneKeys *keys, GError **error);
 
-/* (body) Gives a clone that has just gone on from its template its own identity. */
+/* (body) Gives a clone that has just gone on from its template its own identity; with `template`
+ * NULL a guest that has no other means. */
 gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
                            const SteadTemplate *template, const char *hostname,
                            const GPtrArray *networks, const GPtrArray *nics, GPtrArray *keys,

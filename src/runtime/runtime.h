@@ -67,6 +67,7 @@ typedef struct {
     gboolean failed;    /* it ended by a crash or by an error of its engine */
     gboolean rebooting; /* it ended because the guest reboots: it is to be started again */
     gboolean agent;     /* the news is that the agent in the guest answers */
+    gboolean nameless; /* and that nothing in the guest but `renew` tells it its name and address */
 } SteadActual;
 
 void stead_actual_free(SteadActual *actual);
@@ -209,8 +210,8 @@ typedef struct {
      * from it with machine->frozen. */
     gboolean (*freeze)(gpointer self, const SteadMachine *machine, const char *dir,
                        SteadCopyFunc copy_disks, gpointer data, GError **error);
-    /* Gives a machine that has just gone on from a frozen one its own identity. GUEST when the
-     * agent does not do all of it within `timeout_ms`. */
+    /* Gives a machine that has just gone on from a frozen one, or has no other means, its identity.
+     * Repeatable. GUEST when the agent does not do all of it within `timeout_ms`. */
     gboolean (*renew)(gpointer self, const char *id, const SteadIdentity *identity,
                       guint64 timeout_ms, GError **error);
     /* What of it is in the host's memory, for machines to go on from: bytes; and lets go of it. */

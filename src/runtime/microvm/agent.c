@@ -211,7 +211,7 @@ static void take_for_call(SteadAgent *agent, Call *call, const GuestFrame *frame
 }
 
 /* TRUE when it is the answer to our last HELLO. */
-static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame)
+static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame, guint32 *flags)
 {
     GuestHelloReply reply = {0};
     GuestFields fields = guest_fields_reader(frame->payload, frame->length);
@@ -222,6 +222,7 @@ static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame)
         g_warning("an agent speaks version %u of its protocol, and is not used", reply.version);
         return FALSE;
     }
+    *flags = reply.flags;
     agent->ready = TRUE;
     return TRUE;
 }
@@ -229,10 +230,11 @@ static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame)
 static void take_frame(SteadAgent *agent, const GuestFrame *frame)
 {
     gboolean answered = FALSE;
+    guint32 flags = 0;
     guint key = frame->channel;
     g_mutex_lock(&agent->lock);
     if (frame->type == GUEST_HELLO_REPLY)
-        answered = take_hello(agent, frame);
+        answered = take_hello(agent, frame, &flags);
     else if (agent->ready) {
         Call *call = g_hash_table_lookup(agent->calls, GUINT_TO_POINTER(key));
         if (call)
@@ -241,7 +243,7 @@ static void take_frame(SteadAgent *agent, const GuestFrame *frame)
     g_cond_broadcast(&agent->changed);
     g_mutex_unlock(&agent->lock);
     if (answered)
-        agent->func(agent->user);
+        agent->func(flags, agent->user);
 }
 
 static void on_bytes(const guint8 *bytes, gsize n, gpointer data)

@@ -19,8 +19,8 @@
 typedef struct _SteadAgent SteadAgent;
 
 /* On the wires' thread: the agent has answered for the first time since the connection, or the
- * guest, began. */
-typedef void (*SteadAgentFunc)(gpointer user);
+ * guest, began, with these flags (GUEST_AGENT_...). May come before stead_agent_open() returns. */
+typedef void (*SteadAgentFunc)(guint32 flags, gpointer user);
 
 /* Connects to the channel's socket. `release` is called with `user` when no call of `func` can
  * follow. The caller owns one reference. */

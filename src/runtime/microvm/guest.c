@@ -36,7 +36,7 @@ gboolean stead_microvm_agent_ping(gpointer self, const char *id, GError **error)
     g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
     if (monitor == NULL)
         return FALSE;
-    if (!stead_agent_is_ready(monitor->agent)) {
+    if (!stead_agent_is_ready(monitor->agent) || stead_monitor_is_nameless(monitor)) {
         stead_set_error(error, STEAD_ERROR_GUEST, NULL, "the agent has not answered yet");
         return FALSE;
     }
@@ -155,6 +155,11 @@ gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity 
         return FALSE;
     if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
         renew->entropy = (GuestBytes){entropy, sizeof entropy};
-    return stead_agent_renew(monitor->agent, renew, deadline, error) &&
-           join_bridges(id, identity, error);
+    if (!stead_agent_renew(monitor->agent, renew, deadline, error) ||
+        !join_bridges(id, identity, error))
+        return FALSE;
+    g_mutex_lock(&monitor->lock);
+    monitor->named = TRUE;
+    g_mutex_unlock(&monitor->lock);
+    return TRUE;
 }

@@ -20,7 +20,9 @@ typedef struct {
     int process; /* pidfd; readable when it has ended */
     GMutex lock; /* of what follows */
     GCond changed;
-    gboolean loaded; /* the state that it goes on from is in */
+    gboolean is_init; /* its agent is process 1 of its system */
+    gboolean named;   /* it was told who it is */
+    gboolean loaded;  /* the state that it goes on from is in */
     gboolean paused;
     gboolean frozen;   /* paused by ourselves, for a moment: not told */
     gboolean shut;     /* it said that the guest went down, or was told to quit */
@@ -62,6 +64,8 @@ SteadMonitor *stead_monitor_find(SteadMicrovm *microvm, const char *id, GError *
 /* Waits until the process has ended; FALSE with TIMEOUT or CANCELLED. */
 gboolean stead_monitor_await_end(const SteadMonitor *monitor, gint64 deadline,
                                  GCancellable *cancellable, GError **error);
+/* Whether its agent answers, but is process 1 of a system that was not told yet who it is. */
+gboolean stead_monitor_is_nameless(SteadMonitor *monitor);
 /* What the host sees of it. Owned by the caller. */
 SteadActual *stead_monitor_actual(SteadMonitor *monitor);
 /* Reads whether it is paused from the engine. */

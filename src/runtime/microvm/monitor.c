@@ -40,6 +40,14 @@ void stead_monitor_unref(gpointer monitor)
         g_atomic_rc_box_release_full(monitor, clear);
 }
 
+gboolean stead_monitor_is_nameless(SteadMonitor *monitor)
+{
+    g_mutex_lock(&monitor->lock);
+    gboolean nameless = monitor->is_init && !monitor->named;
+    g_mutex_unlock(&monitor->lock);
+    return nameless;
+}
+
 SteadActual *stead_monitor_actual(SteadMonitor *monitor)
 {
     SteadActual *actual = g_new0(SteadActual, 1);
@@ -81,11 +89,16 @@ static void tell(SteadMonitor *monitor, SteadActual *actual)
     g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, tell_on_main, news, NULL);
 }
 
-static void on_agent(gpointer data)
+static void on_agent(guint32 flags, gpointer data)
 {
-    SteadActual *actual = stead_monitor_actual(data);
+    SteadMonitor *monitor = data;
+    g_mutex_lock(&monitor->lock);
+    monitor->is_init = (flags & GUEST_AGENT_IS_INIT) != 0;
+    g_mutex_unlock(&monitor->lock);
+    SteadActual *actual = stead_monitor_actual(monitor);
     actual->agent = TRUE;
-    tell(data, actual);
+    actual->nameless = stead_monitor_is_nameless(monitor);
+    tell(monitor, actual);
 }
 
 /* ---- events (wires' thread) ---- */
@@ -144,6 +157,9 @@ static void on_resume(SteadMonitor *monitor, JsonObject *data)
 static void on_port(SteadMonitor *monitor, JsonObject *data)
 {
     gboolean open = data && json_object_get_boolean_member_with_default(data, "open", FALSE);
+    g_mutex_lock(&monitor->lock);
+    monitor->named = FALSE; /* it boots, or its agent begins anew */
+    g_mutex_unlock(&monitor->lock);
     if (monitor->agent)
         stead_agent_port_changed(monitor->agent, open);
 }
