@@ -118,6 +118,7 @@ def test_tiny_guest_lives_on_its_own_disk(tiny):
     assert kib > 900 * 1024, "the file system has not grown to its disk"
     assert "virtio_balloon" in out(agent, "cat /proc/modules")
     assert out(agent, "modprobe dummy && cat /proc/modules").startswith("dummy ")
+    assert "stead-agent:" not in tiny.said(), tiny.said()
 
 
 def test_tiny_guest_keeps_what_was_written(tiny):
