@@ -143,23 +143,46 @@ class Initramfs:
         return gzip.compress(bytes(self._data), 1)
 
 
-def _init_script(module_files, commands):
+def _init_head(module_files):
     lines = ["#!/bin/busybox sh", "export PATH=/bin", "busybox mount -t proc proc /proc",
              "busybox mount -t sysfs sysfs /sys", "busybox mount -t devtmpfs dev /dev"]
-    lines += [f"busybox insmod /modules/{m.name}" for m in module_files]
+    return lines + [f"busybox insmod /modules/{m.name}" for m in module_files]
+
+
+def _init_script(module_files, commands):
+    lines = _init_head(module_files)
     lines += [f"echo {BEGIN}", *commands, f"echo {END}", "busybox poweroff -f"]
     return "\n".join(lines) + "\n"
 
 
-def run(programs, commands, with_kvm=True, memory="512M"):
+def guest_initramfs(kernel, wanted, init, programs=()):
+    """An initramfs for a guest: busybox, the modules of the kernel package in /modules, with an
+    /init that loads them and goes on with the lines of `init`."""
+    busybox = unpacked_package("busybox-static")
+    archive = Initramfs()
+    for name in ("proc", "sys", "dev", "tmp"):
+        archive.folder(name)
+    archive.device("dev/console", 5, 1)
+    archive.file("bin/busybox", (busybox / "bin/busybox").read_bytes())
+    module_files = modules(kernel, wanted)
+    for module in module_files:
+        archive.file(f"modules/{module.name}", module.read_bytes())
+    for name, path in dict(programs).items():
+        archive.program(f"bin/{name}", path)
+    archive.file("init", ("\n".join(_init_head(module_files) + init) + "\n").encode())
+    return archive.bytes()
+
+
+def run(programs, commands, with_kvm=True, memory="512M", files=None, cpus=1, wanted=()):
     """Boots, runs the commands (busybox sh) and returns the lines that they wrote.
 
-    `programs` maps names in /bin to files of this machine.
+    `programs` maps names in /bin to files of this machine, `files` names in / to bytes; `wanted`
+    are modules to load beside KVM's.
     """
     need(QEMU, "ldd")
     kernel = unpacked_package("linux-image-amd64")
     busybox = unpacked_package("busybox-static")
-    module_files = modules(kernel, ["kvm_amd"]) if with_kvm else []
+    module_files = modules(kernel, ["kvm_amd", *wanted]) if with_kvm else []
     archive = Initramfs()
     for name in ("proc", "sys", "dev", "tmp"):
         archive.folder(name)
@@ -169,15 +192,18 @@ def run(programs, commands, with_kvm=True, memory="512M"):
         archive.file(f"modules/{module.name}", module.read_bytes())
     for name, path in programs.items():
         archive.program(f"bin/{name}", path)
+    for name, content in (files or {}).items():
+        archive.file(name, content, 0o644)
     archive.file("init", _init_script(module_files, commands).encode())
     with tempfile.TemporaryDirectory() as work:
         initrd = Path(work) / "initrd"
         initrd.write_bytes(archive.bytes())
-        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory)
+        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory, cpus)
 
 
-def _boot(kernel, initrd, memory):
+def _boot(kernel, initrd, memory, cpus):
     argv = [QEMU, "-accel", "tcg", "-cpu", "EPYC,+svm,+npt", "-machine", "q35", "-m", memory,
+            "-smp", str(cpus),
             "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
             "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1"]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=BOOT_TIMEOUT)

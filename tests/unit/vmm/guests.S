@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tiny guests in real mode, each copied to guest address 0x1000 and begun there. A guest tells what
+ * it found through the serial port and ends by switching the machine off, unless its end is what is
+ * tested. SS is 0 and SP 0x1000: the stack grows down from the code.
+ */
+#define SERIAL 0x3f8
+#define PM1_EVENT 0x600
+#define PM1_CONTROL 0x604
+#define SWITCH_OFF 0x3400 /* sleep type 5, now */
+#define DATA 0x2000       /* memory that a guest may use */
+#define ECHO 0xe0         /* the test's own port: reads as what was written last, turned over */
+
+.macro GUEST name
+    .globl guest_\name
+    .hidden guest_\name
+    .balign 16
+guest_\name:
+.endm
+
+.macro END name
+    .globl guest_\name\()_end
+    .hidden guest_\name\()_end
+guest_\name\()_end:
+.endm
+
+.macro SAY
+    movw $SERIAL, %dx
+    outb %al, %dx
+.endm
+
+.macro OFF
+    movw $PM1_CONTROL, %dx
+    movw $SWITCH_OFF, %ax
+    outw %ax, %dx
+1:  hlt
+    jmp 1b
+.endm
+
+    .section .rodata
+    .code16
+
+GUEST hello
+    movb $'h', %al
+    SAY
+    movb $'i', %al
+    SAY
+    OFF
+END hello
+
+/* Each width of in and out; what the echo port turned over comes out as four bytes. */
+GUEST widths
+    movb $0x12, %al
+    outb %al, $ECHO
+    inb $ECHO, %al
+    SAY
+    movw $0x1234, %ax
+    outw %ax, $ECHO
+    inw $ECHO, %ax
+    SAY
+    movb %ah, %al
+    SAY
+    movl $0x12345678, %eax
+    outl %eax, $ECHO
+    inl $ECHO, %eax
+    SAY
+    shrl $24, %eax
+    SAY
+    OFF
+END widths
+
+/* rep outs and rep ins of each width: eight bytes out, then eight bytes in and out again. */
+GUEST strings
+    cld
+    movw $DATA, %di
+    movl $0x64636261, %eax
+    stosl
+    movl $0x68676665, %eax
+    stosl
+    movw $ECHO, %dx
+    movw $DATA, %si
+    movw $8, %cx
+    rep outsb
+    movw $DATA, %si
+    movw $4, %cx
+    rep outsw
+    movw $DATA, %si
+    movw $2, %cx
+    rep outsl
+    movw $DATA, %di
+    movw $2, %cx
+    rep insb
+    movw $1, %cx
+    rep insw
+    movw $1, %cx
+    rep insl
+    movw $SERIAL, %dx
+    movw $DATA, %si
+    movw $8, %cx
+    rep outsb
+    OFF
+END strings
+
+/* A port that nobody owns reads as all ones in every width. */
+GUEST unknown_port
+    movw $0x5000, %dx
+    movl $0x12345678, %eax
+    outl %eax, %dx
+    inb %dx, %al
+    SAY
+    movw $0x5000, %dx
+    inw %dx, %ax
+    movb %ah, %al
+    SAY
+    movw $0x5000, %dx
+    inl %dx, %eax
+    shrl $24, %eax
+    SAY
+    OFF
+END unknown_port
+
+GUEST reset_keyboard
+    movb $0xfe, %al
+    outb %al, $0x64
+1:  hlt
+    jmp 1b
+END reset_keyboard
+
+GUEST reset_acpi
+    movb $0x06, %al
+    movw $0xcf9, %dx
+    outb %al, %dx
+1:  hlt
+    jmp 1b
+END reset_acpi
+
+GUEST reset_fast
+    movb $0x01, %al
+    outb %al, $0x92
+1:  hlt
+    jmp 1b
+END reset_fast
+
+/* In protected mode, without an interrupt table, an exception has no handler, nor has what follows
+ * it. */
+GUEST triple_fault
+    lidtl %cs:(no_table - guest_triple_fault + 0x1000)
+    movl %cr0, %eax
+    orl $1, %eax
+    movl %eax, %cr0
+    movw $0xfff8, %ax
+    movw %ax, %ds
+1:  hlt
+    jmp 1b
+no_table:
+    .word 0
+    .long 0
+END triple_fault
+
+/* Turns the power button's event on and waits for it; then clears it and looks again. */
+GUEST power_button
+    movw $(PM1_EVENT + 2), %dx
+    movw $0x100, %ax
+    outw %ax, %dx
+    movb $'r', %al
+    SAY
+    movw $PM1_EVENT, %dx
+1:  inw %dx, %ax
+    testw $0x100, %ax
+    jz 1b
+    movw $0x100, %ax
+    outw %ax, %dx
+    inw %dx, %ax
+    movb %ah, %al
+    addb $'0', %al
+    SAY
+    OFF
+END power_button
+
+/* Counts to the serial port for ever: something to pause. */
+GUEST counter
+    movb $0, %al
+1:  movw $SERIAL, %dx
+    outb %al, %dx
+    incb %al
+    jmp 1b
+END counter
+
+/* What it is sent comes back, until a 'q'. */
+GUEST echo
+1:  movw $(SERIAL + 5), %dx
+    inb %dx, %al
+    testb $1, %al
+    jz 1b
+    movw $SERIAL, %dx
+    inb %dx, %al
+    cmpb $'q', %al
+    je 2f
+    outb %al, %dx
+    jmp 1b
+2:  OFF
+END echo
+
+GUEST halt
+    cli
+    hlt
+END halt
+
+/* From here on 32-bit code for ELF kernels at 1 MiB, entered by PVH: EBX points to the start_info.
+ * Position does not matter. */
+    .code32
+#define FLAG 0x300000 /* memory that no kernel is loaded to */
+#define PVH_MAGIC 0x336ec578
+
+GUEST pvh
+    movb $'P', %al
+    SAY
+    movl (%ebx), %eax
+    cmpl $PVH_MAGIC, %eax
+    jne 1f
+    movb $'V', %al
+    SAY
+    movl 24(%ebx), %esi /* the command line */
+    movw $SERIAL, %dx
+2:  lodsb
+    testb %al, %al
+    jz 1f
+    outb %al, %dx
+    jmp 2b
+1:  OFF
+END pvh
+
+/* The RSDP, where the start_info says, is one. */
+GUEST pvh_acpi
+    movl 32(%ebx), %esi
+    movw $SERIAL, %dx
+    movl $8, %ecx
+1:  lodsb
+    outb %al, %dx
+    loop 1b
+    OFF
+END pvh_acpi
+
+/* Says a and resets; then, for memory keeps its content, says b and switches off. */
+GUEST pvh_reset
+    movl $FLAG, %edi
+    cmpl $0, (%edi)
+    jne 1f
+    movl $1, (%edi)
+    movb $'a', %al
+    SAY
+    movb $0xfe, %al
+    outb %al, $0x64
+2:  hlt
+    jmp 2b
+1:  movb $'b', %al
+    SAY
+    OFF
+END pvh_reset
+
+/* Counts in memory and on the serial port. */
+GUEST pvh_counter
+    movl $FLAG, %edi
+    movw $SERIAL, %dx
+1:  movb (%edi), %al
+    incb (%edi)
+    outb %al, %dx
+    jmp 1b
+END pvh_counter
+
+/* Reads and writes registers where nobody is, in every width, and the first virtio device's magic. */
+GUEST pvh_mmio
+    movl $0xc8000000, %edi
+    movw $SERIAL, %dx
+    movl $0x12345678, (%edi)
+    movb (%edi), %al
+    outb %al, %dx
+    movw 1(%edi), %ax
+    outb %al, %dx
+    movl 3(%edi), %eax
+    outb %al, %dx
+    movl $0xd0000000, %esi
+    movl (%esi), %eax
+    outb %al, %dx
+    OFF
+END pvh_mmio
+
+/* Long mode by Linux's protocol: RSI points to the zero page. */
+    .code64
+GUEST long_mode
+    movw $SERIAL, %dx
+    movb $'L', %al
+    outb %al, %dx
+    movl 0x202(%rsi), %eax /* "HdrS" */
+    movl $4, %ecx
+1:  outb %al, %dx
+    shrl $8, %eax
+    decl %ecx
+    jnz 1b
+    movw $PM1_CONTROL, %dx
+    movw $SWITCH_OFF, %ax
+    outw %ax, %dx
+2:  hlt
+    jmp 2b
+END long_mode
+
+    .section .note.GNU-stack, "", @progbits
