@@ -226,9 +226,13 @@ static int open_pipe(GuestStream stream, int ours[], int theirs[])
     return set_nonblocking(ours[stream]);
 }
 
+/* Opened once. The caller closes what is in `theirs`, so it gets a copy. */
 static int open_null(int theirs[])
 {
-    theirs[GUEST_IN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    static int null = -1;
+    if (null < 0)
+        null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    theirs[GUEST_IN] = null < 0 ? null : fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     return theirs[GUEST_IN] < 0 ? -errno : 0;
 }
 

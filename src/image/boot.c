@@ -5,8 +5,8 @@
  * takes over by a rename. So a boot folder is whole or absent. An initramfs with the agent's piece
  * comes and goes beside it in the same way.
  *
- * Two threads may do the same work at once; the first rename counts. A lock keeps them from doing
- * so in vain.
+ * Two threads may do the same work at once; the first rename counts. A lock keeps them from taking
+ * an image apart in vain; who finds the folder there does not wait for it.
  */
 #include "image/boot.h"
 
@@ -42,7 +42,7 @@
 #define OUTPUT "/proc/self/fd/11"
 G_STATIC_ASSERT(STEAD_CONFINED_FD == 10);
 
-static GMutex at_work;
+static GMutex taking_apart;
 
 typedef struct {
     SteadImageStore *store;
@@ -181,11 +181,9 @@ static gboolean fill_folder(const Job *job, const char *folder, GError **error)
     return stead_write_file(path, text, -1, 0644, error) && sync_folder(folder, error);
 }
 
-/* Makes the image's boot folder unless it is there. */
-static gboolean ensure_folder(const Job *job, const char *target, GError **error)
+/* Makes the image's boot folder. */
+static gboolean make_folder(const Job *job, GError **error)
 {
-    if (exists(target))
-        return TRUE;
     g_autofree char *folder =
         g_build_filename(stead_image_store_staging(job->store), "boot-XXXXXX", NULL);
     if (g_mkdtemp(folder) == NULL || chmod(folder, 0711) != 0)
@@ -194,6 +192,16 @@ static gboolean ensure_folder(const Job *job, const char *target, GError **error
                     stead_image_store_add_boot(job->store, job->digest, folder, error);
     if (!done)
         stead_remove_tree(folder, NULL);
+    return done;
+}
+
+static gboolean ensure_folder(const Job *job, const char *target, GError **error)
+{
+    if (exists(target))
+        return TRUE;
+    g_mutex_lock(&taking_apart);
+    gboolean done = exists(target) || make_folder(job, error);
+    g_mutex_unlock(&taking_apart);
     return done;
 }
 
@@ -316,9 +324,7 @@ SteadBootFiles *stead_boot_files(SteadImageStore *store, const char *digest, con
                                  GCancellable *cancellable, GError **error)
 {
     const Job job = {store, digest, cancellable};
-    g_mutex_lock(&at_work);
     SteadBootFiles *files = get_files(&job, agent, error);
-    g_mutex_unlock(&at_work);
     if (files == NULL)
         g_prefix_error(error, "what the image %.12s boots: ", digest);
     return files;

@@ -23,7 +23,8 @@
     "ca-certificates,e2fsprogs,iproute2,iputils-ping,kmod,less,login,mount,netbase,procps,"        \
     "tzdata,vim-tiny"
 
-#define TINY_PACKAGES "linux-image-cloud-amd64,busybox-static"
+/* depmod loads the library that unpacks modules by itself, where it is there. */
+#define TINY_PACKAGES "linux-image-cloud-amd64,busybox-static,kmod,liblzma5"
 
 #define FULL STEAD_BUILD_FULL, STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN
 #define TINY STEAD_BUILD_TINY, STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN

@@ -245,10 +245,23 @@ static gboolean make_links(const SteadBuild *build, GError **error)
     return TRUE;
 }
 
+/* Where /usr is merged, packages rely on links that none of them brings. */
+static gboolean merge_usr(const SteadBuild *build, GError **error)
+{
+    static const char *const names[] = {"bin", "sbin", "lib", "lib64"};
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = g_build_filename(build->root, names[i], NULL);
+        g_autofree char *target = g_build_filename("usr", names[i], NULL);
+        if (symlink(target, path) != 0 && errno != EEXIST)
+            return fail_errno(error, "linking", path);
+    }
+    return TRUE;
+}
+
 static gboolean list_needs(const SteadBuild *build, GError **error)
 {
-    const char *const argv[] = {"chroot", build->root, "depmod", build->kernel, NULL};
-    return stead_run(argv, NULL, build->cancellable, NULL, error);
+    const char *const argv[] = {"chroot", build->root, "/sbin/depmod", build->kernel, NULL};
+    return merge_usr(build, error) && stead_run(argv, NULL, build->cancellable, NULL, error);
 }
 
 gboolean stead_build_tiny_tree(SteadBuild *build, GError **error)

@@ -45,6 +45,7 @@ typedef struct {
     char *initrd;  /* NULL: none */
     char *cmdline; /* the kernel's command line; NULL: none */
     char *frozen;  /* folder of a frozen machine that this run goes on from; NULL: it boots */
+    gboolean itself; /* that machine is this one, at an earlier time, and not a template */
     SteadInstanceSpec *spec;
     GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */
     GPtrArray *nics;   /* SteadMachineNic */
@@ -130,6 +131,7 @@ typedef enum {
     STEAD_FEATURE_HOTPLUG = 1 << 6,
     STEAD_FEATURE_TEMPLATE = 1 << 7,
     STEAD_FEATURE_BALLOON = 1 << 8,
+    STEAD_FEATURE_LAYERS = 1 << 9, /* snapshots change which files hold the disks */
 } SteadFeatures;
 
 /* Called by freeze while the guest stands still. */

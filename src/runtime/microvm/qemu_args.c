@@ -143,7 +143,7 @@ GStrv stead_qemu_args(const char *program, const SteadMachine *machine, const St
 {
     GPtrArray *args = g_ptr_array_new();
     g_ptr_array_add(args, g_strdup(program));
-    add(args, "-name", "%s", machine->domain);
+    add(args, "-name", "guest=%s", machine->domain);
     g_ptr_array_add(args, g_strdup("-nodefaults"));
     g_ptr_array_add(args, g_strdup("-no-user-config"));
     add(args, "-display", "none");

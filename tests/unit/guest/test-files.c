@@ -86,6 +86,7 @@ static void test_replaces_at_the_end(void)
     g_assert_cmpstr(now, ==, "old");
     host_send_text(host, GUEST_DATA, 1, "est");
     g_autoptr(HostEnd) end = host_finish(host, 1);
+    g_assert_true(end->is_done);
     g_free(g_steal_pointer(&now));
     g_assert_true(g_file_get_contents(path, &now, NULL, NULL));
     g_assert_cmpstr(now, ==, "newest");

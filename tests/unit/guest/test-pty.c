@@ -97,6 +97,7 @@ static void test_slow_reader_loses_nothing(void)
     g_autofree char *pid = g_strdup_printf("%u", process.pid);
     host_exec(host, 2, GUEST_EXEC_NO_STDIN, "sh", "-c", "while kill -0 $0; do :; done", pid, NULL);
     g_autoptr(HostEnd) other = host_finish(host, 2); /* until it is gone */
+    g_assert_cmpint(other->error, ==, 0);
     host_send_credit(host, 1, GUEST_WINDOW);
     g_autoptr(HostEnd) end = host_finish(host, 1);
     g_string_append_len(out, end->out->str, (gssize)end->out->len);

@@ -174,6 +174,21 @@ static void test_machine_id_that_is_a_mount(void)
     expect(host, "cat /etc/machine-id; ls /etc", MACHINE_ID "\nmachine-id\nssh\n");
 }
 
+/* A longer content, and one of another mode, on a file that is there. */
+static void test_machine_id_that_was_other(void)
+{
+    g_autoptr(Host) host = start();
+    if (host == NULL)
+        return;
+    GuestRenew message = {.machine_id = MACHINE_ID};
+    prepare(host, "seq 10000 > /etc/machine-id; chmod 644 /etc/machine-id");
+    renew_all(host, &message);
+    expect(host, "cat /etc/machine-id; ls /etc", MACHINE_ID "\nmachine-id\nssh\n");
+    prepare(host, "seq 500 > /etc/machine-id; chmod 444 /etc/machine-id; ls -i /etc > $0/before");
+    renew_all(host, &message);
+    expect(host, "cat /etc/machine-id; ls -i /etc | cmp - $0/before", MACHINE_ID "\n");
+}
+
 static void test_name_servers(void)
 {
     g_autoptr(Host) host = start();
@@ -380,6 +395,7 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/renew/host-name-only", test_host_name_without_files);
     g_test_add_func("/guest/renew/machine-id", test_machine_id);
     g_test_add_func("/guest/renew/machine-id-mount", test_machine_id_that_is_a_mount);
+    g_test_add_func("/guest/renew/machine-id-other", test_machine_id_that_was_other);
     g_test_add_func("/guest/renew/name-servers", test_name_servers);
     g_test_add_func("/guest/renew/name-servers-kept", test_name_servers_of_a_service);
     g_test_add_func("/guest/renew/files", test_files);

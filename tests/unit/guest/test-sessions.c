@@ -46,7 +46,7 @@ static void test_signal_reaches_the_group(void)
     GuestSignal number = {.signal = SIGTERM};
     host_exec(host, 1, QUIET, "sh", "-c", "echo up; exec tail -f /dev/null", NULL);
     host_pass(host, GUEST_STARTED, 1);
-    g_autoptr(HostFrame) up = host_expect(host, GUEST_STDOUT, 1);
+    host_pass(host, GUEST_STDOUT, 1);
     HOST_SEND(host, GUEST_SIGNAL, 1, guest_signal_fields, &number);
     g_autoptr(HostEnd) end = host_finish(host, 1);
     g_assert_cmpint(end->signal, ==, SIGTERM);
@@ -235,7 +235,7 @@ static void test_input_that_nobody_reads(void)
     g_autofree char *bytes = numbers(1024 * 1024);
     host_exec(host, 1, 0, "sh", "-c", "exec <&-; echo closed; exec tail -f /dev/null", NULL);
     host_pass(host, GUEST_STARTED, 1);
-    g_autoptr(HostFrame) closed = host_expect(host, GUEST_STDOUT, 1);
+    host_pass(host, GUEST_STDOUT, 1);
     host_stream(host, GUEST_STDIN, 1, bytes, 1024 * 1024, NULL);
     host_send(host, GUEST_CLOSE, 1, NULL, 0);
     for (;;) {
@@ -261,7 +261,7 @@ static void test_closing_ends_it(void)
     host_exec(host, 1, QUIET, "sh", "-c", "trap 'exit 0' HUP; echo up; while :; do read x; done",
               NULL);
     host_pass(host, GUEST_STARTED, 1);
-    g_autoptr(HostFrame) up = host_expect(host, GUEST_STDOUT, 1);
+    host_pass(host, GUEST_STDOUT, 1);
     host_send(host, GUEST_CLOSE, 1, NULL, 0);
     g_assert_cmpint(host_expect_failure(host, 1), ==, ECANCELED);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/paths.h"
+#include "base/subprocess.h"
 #include "image/build_parts.h"
 
 #define KEYRING "Signed-By: " STEAD_BUILD_KEYRING "\n"
@@ -451,6 +452,88 @@ static void test_reports_stay_in_their_stage(void)
     g_assert_cmpuint(seen.calls, ==, 3);
 }
 
+/* --- Tiny images --- */
+
+static void test_tiny_is_built_apart(void)
+{
+    const SteadBuildRelease *tiny = stead_build_release("tiny:12");
+    const SteadBuildRelease *full = stead_build_release("debian:12");
+    g_assert_cmpstr(tiny->codename, ==, full->codename);
+    /* Each build forgets the packages that it did not use. */
+    g_assert_cmpstr(tiny->cache, !=, full->cache);
+    g_assert_cmpuint(tiny->disk_size, <, STEAD_BUILD_DISK_MIN);
+}
+
+static void test_tiny_size_is_checked(void)
+{
+    SteadBuildOptions options = {.release = "tiny:12",
+                                 .output = "/nowhere/x",
+                                 .work_dir = "/nowhere/w",
+                                 .cache_dir = "/nowhere/c"};
+    static const guint64 sizes[] = {1048576, STEAD_BUILD_TINY_MIN + 512,
+                                    STEAD_BUILD_DISK_MAX + 1048576};
+    for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(GError) error = NULL;
+        options.disk_size = sizes[i];
+        g_assert_false(stead_image_build(&options, NULL, NULL, NULL, &error));
+        g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
+    }
+}
+
+static void test_module_order(void)
+{
+    static const char *const wanted[] = {"virtio_net", "virtio-rng", "absent", NULL};
+    g_auto(GStrv) order = stead_build_module_order(
+        "k/virtio_ring.ko:\n"
+        "k/virtio.ko: k/virtio_ring.ko\n"
+        "k/failover.ko:\n"
+        "k/net_failover.ko: k/failover.ko\n"
+        "k/hw/virtio-rng.ko.xz: k/virtio.ko k/virtio_ring.ko\n"
+        "k/virtio_net.ko: k/net_failover.ko k/failover.ko k/virtio.ko k/virtio_ring.ko\n"
+        "k/virtio_net_other.ko: k/other.ko\n"
+        "no line\n",
+        wanted);
+    g_autofree char *all = g_strjoinv(" ", order);
+    g_assert_cmpstr(all, ==,
+                    "k/virtio_ring.ko k/virtio.ko k/failover.ko k/net_failover.ko "
+                    "k/virtio_net.ko k/hw/virtio-rng.ko.xz");
+}
+
+static void test_module_order_is_bounded(void)
+{
+    static const char *const wanted[] = {"a", NULL};
+    g_autoptr(GString) text = g_string_new("a.ko:");
+    for (guint i = 0; i < 500; i++)
+        g_string_append_printf(text, " m%u.ko", i);
+    g_auto(GStrv) order = stead_build_module_order(text->str, wanted);
+    g_assert_cmpuint(g_strv_length(order), <=, 64);
+    g_auto(GStrv) none = stead_build_module_order("", wanted);
+    g_assert_cmpuint(g_strv_length(none), ==, 0);
+}
+
+static void test_applets(void)
+{
+    g_auto(GStrv) applets = stead_build_applets("usr/bin/[\nbin/sh\nbin/busybox\nlinuxrc\n"
+                                                "sbin/init\nusr/bin/dpkg\nbin/../../etc/x\n"
+                                                "etc/x\nbin/a/b\nbin/\n\nusr/sbin/httpd");
+    g_autofree char *all = g_strjoinv(" ", applets);
+    g_assert_cmpstr(all, ==, "usr/bin/[ bin/sh usr/sbin/httpd");
+}
+
+static void test_tiny_scripts_are_sound(void)
+{
+    for (const SteadBuildFile *file = stead_build_tiny_files; file->path; file++) {
+        if (!g_str_has_prefix(file->text, "#!/bin/sh\n"))
+            continue;
+        g_assert_cmpint(file->mode, ==, 0755);
+        const SteadRunOptions options = {.input = file->text};
+        const char *const argv[] = {"sh", "-n", NULL};
+        g_autoptr(GError) error = NULL;
+        stead_run(argv, &options, NULL, NULL, &error);
+        g_assert_no_error(error);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -482,6 +565,12 @@ int main(int argc, char **argv)
     ADD("meter-follows-apt-and-dpkg", test_meter_follows_apt_and_dpkg);
     ADD("meter-never-goes-back-nor-over", test_meter_never_goes_back_nor_over);
     ADD("reports-stay-in-their-stage", test_reports_stay_in_their_stage);
+    ADD("tiny/built-apart", test_tiny_is_built_apart);
+    ADD("tiny/size", test_tiny_size_is_checked);
+    ADD("tiny/module-order", test_module_order);
+    ADD("tiny/module-order-bounded", test_module_order_is_bounded);
+    ADD("tiny/applets", test_applets);
+    ADD("tiny/scripts", test_tiny_scripts_are_sound);
 #undef ADD
     return g_test_run();
 }

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""microVMs of a tiny Linux, on whatever engine this host has: their life, templates, clones.
+
+One machine `a` is booted and frozen as the template `base` for all tests; each test makes and
+removes its own clones.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import guest as guests
+import stead
+
+IMAGE = "tiny:12"
+BUILD_SECONDS = 900
+KEYS = "/etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_rsa_key"
+
+
+def tiny_image(daemon):
+    """The disk file, from the cache; where there is none it is built into the cache."""
+    cached = guests.CACHE / "tiny12.qcow2"
+    if not cached.exists():
+        built = guests.cli(daemon, "image", "build", IMAGE, timeout=BUILD_SECONDS)
+        if built.returncode != 0:
+            pytest.skip(f"no image to test with: {built.stderr.strip()}")
+        guests.CACHE.mkdir(parents=True, exist_ok=True)
+        (source,) = (daemon.root / "lib/images/sha256").glob("*.qcow2")
+        partial = cached.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(source, partial)
+        partial.rename(cached)
+        guests.cli(daemon, "image", "rm", IMAGE, check=True)
+    guests.cli(daemon, "image", "import", cached, "--name", IMAGE, check=True)
+
+
+class Site:
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.api = daemon.api
+
+    def cli(self, *args, check=True, **options):
+        return guests.cli(self.daemon, *args, check=check, **options)
+
+    def run(self, image, name, *more, **options):
+        return self.cli("run", "--kind", "microvm", "--name", name, *more, image, **options)
+
+    def clone(self, name, *more, template="base", **options):
+        return self.cli("run", "--name", name, *more, f"template:{template}", **options)
+
+    def sh(self, name, script):
+        return self.cli("exec", name, "--", "sh", "-c", script).stdout.strip()
+
+    def remove(self, *names):
+        self.cli("rm", "--force", *names)
+
+    def pid(self, name):
+        return self.daemon.host.qemu_pids()[name]
+
+
+@pytest.fixture(scope="module")
+def site():
+    reason = stead.why_not()
+    if reason:
+        pytest.skip(reason)
+    daemon = stead.Daemon(stead.scratch_root()).start()
+    try:
+        tiny_image(daemon)
+        site = Site(daemon)
+        site.run(IMAGE, "a", "--memory", "128M", "--cpus", "1", timeout=300)
+        site.sh("a", f"mkdir -p /etc/ssh; for k in {KEYS}; do echo old > $k; echo old > $k.pub; done")
+        site.cli("template", "create", "base", "--from", "a")
+        yield site
+    except BaseException:
+        print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
+        raise
+    finally:
+        daemon.cleanup()
+
+
+@pytest.fixture
+def clone(site, request):
+    """A clone with the test's own name."""
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test-")[:30].strip("-")
+    site.clone(name)
+    yield name
+    site.cli("rm", "--force", name, check=False)
+
+
+def test_first_boot(site):
+    shown = site.api.get("/v1/instances/a")
+    assert shown["kind"] == "microvm" and shown["ready"]
+    assert shown["engine"] in ("qemu", "stead-vmm") and shown["engine-reason"]
+    assert shown["engine"] in site.cli("show", "a").stdout
+    assert site.sh("a", "hostname") == "a"
+    assert shown["addresses"][0] in site.sh("a", "ip -4 addr")
+    assert "Linux version" in site.cli("logs", "a").stdout
+
+
+def test_exec_has_input_output_and_a_code(site):
+    done = site.cli("exec", "-i", "a", "--", "sh", "-c", "cat; echo oops >&2; exit 7", input=b"words", check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "words", "oops\n")
+    missing = site.cli("exec", "a", "--", "no-such-program", check=False)
+    assert missing.returncode == 3 and "no-such-program" in missing.stderr
+    large = site.cli("exec", "a", "--", "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x")
+    assert large.stdout == "x" * 3000000
+
+
+def test_clones_are_somebody_else(site):
+    count = 20
+    site.clone("c", "--count", count, timeout=300)
+    names = [f"c-{n}" for n in range(1, count + 1)]
+    try:
+        ask = ("hostname; cat /etc/machine-id; cat /sys/class/net/eth0/address; ip -4 -o addr show eth0; "
+               "head -c 16 /dev/urandom | base64; cat /etc/ssh/ssh_host_ed25519_key.pub; "
+               "date +%s; ls /etc/ssh")  # fmt: skip
+        began = time.time()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            told = list(pool.map(lambda name: site.sh(name, ask).splitlines(), ["a", *names]))
+        ended = time.time()
+        for i, what in enumerate(("name", "machine id", "MAC", "address", "random seed", "host key")):
+            assert len({lines[i] for lines in told}) == count + 1, what
+        assert [lines[0] for lines in told] == ["a", *names]
+        for lines in told[1:]:
+            assert began - 2 <= int(lines[6]) <= ended + 2, "the clock"
+            assert lines[5].startswith("ssh-ed25519 ") and "ssh_host_rsa_key" not in lines[7:]
+        assert site.sh("a", "cat /etc/ssh/ssh_host_ed25519_key") == "old", "the template's source changed"
+        for name, other in zip(names, names[1:] + names[:1]):
+            site.sh(name, f"ping -c 1 -W 5 {other}")
+    finally:
+        site.remove(*names)
+    assert not [name for name in site.daemon.host.qemu_pids() if name.startswith("c-")]
+
+
+def test_a_template_in_use_stays(site, clone):
+    refused = site.cli("template", "rm", "base", check=False)
+    assert refused.returncode == 6 and clone in refused.stderr
+    shown = site.api.get("/v1/templates/base")
+    assert shown["users"] == [clone] and shown["resident"] > 0 and shown["from"] == "a"
+    assert "base" in site.cli("template", "ls").stdout
+
+
+def test_a_clone_of_a_clone(site, clone):
+    site.sh(clone, "echo mine > /root/mark; echo more > /dev/shm/mark 2>/dev/null || echo more > /run/mark")
+    site.cli("template", "create", "second", "--from", clone)
+    try:
+        site.clone("grandchild", template="second")
+        assert site.sh("grandchild", "cat /root/mark; cat /dev/shm/mark /run/mark 2>/dev/null; :") == "mine\nmore"
+        assert site.sh("grandchild", "hostname") == "grandchild"
+        assert site.cli("template", "rm", "base", check=False).returncode == 6
+        site.remove("grandchild")
+    finally:
+        site.cli("template", "rm", "second")
+
+
+def test_what_was_synced_survives_the_end_of_the_engine(site, clone):
+    pattern = site.sh(clone, "head -c 4000000 /dev/urandom > /root/data; sync; sha256sum < /root/data")
+    os.kill(site.pid(clone), signal.SIGKILL)
+    site.api.wait_instance(clone, state="failed")
+    site.cli("start", clone, timeout=120)
+    assert site.sh(clone, "sha256sum < /root/data") == pattern
+    assert site.sh(clone, "hostname") == clone
+    site.cli("stop", clone)
+    disk = site.api.get(f"/v1/instances/{clone}")["disks"][0]["path"]
+    subprocess.run(["qemu-img", "check", "-q", disk], check=True)
+    raw = pathlib.Path(site.daemon.root) / "check.raw"
+    try:
+        subprocess.run(["qemu-img", "convert", "-O", "raw", disk, raw], check=True)
+        table = subprocess.run(["sfdisk", "-d", raw], capture_output=True, text=True).stdout
+        start = re.search(r"start=\s*(\d+)", table)
+        where = f"{raw}?offset={int(start[1]) * 512}" if start else raw
+        checked = subprocess.run(["e2fsck", "-fn", where], capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def test_the_daemon_may_die(site, clone):
+    pid = site.pid(clone)
+    site.daemon.kill()
+    site.daemon.start()
+    assert site.pid(clone) == pid
+    assert site.sh(clone, "hostname") == clone
+    site.cli("pause", clone)
+    assert site.api.get(f"/v1/instances/{clone}")["state"] == "paused"
+    site.cli("resume", clone)
+    assert site.sh(clone, "echo on") == "on"
+
+
+def test_a_guest_that_reboots_comes_back(site, clone):
+    pid = site.pid(clone)
+    site.cli("exec", clone, "--", "sh", "-c", "(sleep 0.2; reboot -f) > /dev/null 2>&1 &")
+    stead.poll(lambda: site.daemon.host.qemu_pids().get(clone, pid) != pid, 60, "a new engine")
+    site.cli("wait", clone, timeout=120)
+    assert site.sh(clone, "hostname") == clone
+
+
+def test_a_template_that_was_changed_is_refused(site, clone):
+    site.cli("template", "create", "broken", "--from", clone)
+    try:
+        folder = site.daemon.root / "lib/templates" / site.api.get("/v1/templates/broken")["id"]
+        with open(folder / "memory", "r+b") as memory:
+            memory.seek(os.lseek(memory.fileno(), 1 << 20, os.SEEK_DATA))
+            byte = memory.read(1)
+            memory.seek(-1, os.SEEK_CUR)
+            memory.write(bytes([byte[0] ^ 1]))
+        refused = site.clone("x", template="broken", check=False)
+        assert refused.returncode != 0 and "checksum" in refused.stderr
+        assert "x" not in site.cli("ls", "-q").stdout.split()
+    finally:
+        site.cli("template", "rm", "broken")
+
+
+def test_what_a_clone_cannot_be(site):
+    for more, word in ((("--memory", "256M"), "memory"), (("--cpus", "3"), "CPUs"), (("--disk", "9G"), "disk"),
+                       (("--kind", "vm"), "kind")):  # fmt: skip
+        refused = site.clone("x", *more, check=False)
+        assert refused.returncode == 2 and word in refused.stderr, refused.stderr
+    assert site.clone("x", template="none", check=False).returncode == 3
+    assert site.cli("template", "create", "b", "--from", "nobody", check=False).returncode == 3
+
+
+def test_a_kernel_of_ones_own(site):
+    (kernel,) = (site.daemon.root / "lib/images/boot").glob("*/kernel")
+    site.cli("run", "--name", "k", "--kernel", kernel, "--memory", "128M", "--cmdline", "console=ttyS0 panic=30 mark=1")
+    try:
+        assert site.api.get("/v1/instances/k")["kind"] == "microvm"
+        stead.poll(lambda: "mark=1" in site.cli("logs", "k").stdout, 60, "the kernel's first lines")
+    finally:
+        site.remove("k")
+
+
+def test_what_a_microvm_has_not_is_refused(site):
+    for field in ({"cpu-pinning": ["0"]}, {"hugepages": "2M"}, {"memory": {"max": "128M", "reserve": "128M"}}):
+        with pytest.raises(Exception) as refused:
+            site.api.create("x", {"kind": "microvm", "image": IMAGE, **field})
+        assert "microvm has no" in str(refused.value)
+
+
+def test_snapshots(site, clone):
+    site.sh(clone, "echo one > /root/n; echo one > /run/n; sync")
+    site.cli("snapshot", "create", clone, "s1")
+    site.sh(clone, "echo two > /root/n; echo two > /run/n; sync")
+    site.cli("snapshot", "create", clone, "disks", "--no-memory")
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "cat /root/n /run/n; hostname") == f"one\none\n{clone}"
+    assert abs(int(site.sh(clone, "date +%s")) - time.time()) < 5
+    assert site.sh("a", f"ping -c 1 -W 5 {clone} > /dev/null && echo reached") == "reached"
+    site.cli("snapshot", "restore", clone, "disks")
+    assert site.api.get(f"/v1/instances/{clone}")["state"] == "stopped"
+    site.cli("snapshot", "rm", clone, "disks")
+    site.cli("start", clone, timeout=120)
+    assert site.sh(clone, "cat /root/n") == "two"
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "cat /root/n") == "one"
+
+
+def test_the_balloon_takes_memory(site):
+    site.cli("balloon", "a", "96M")
+    wanted = lambda: site.api.get("/v1/instances/a/stats")["memory-max"] == 96 << 20  # noqa: E731
+    stead.poll(wanted, 30, "the guest to give memory up")
+    site.cli("balloon", "a", "128M")
+    assert site.cli("balloon", "a", "1G", check=False).returncode == 2
+
+
+def test_nothing_is_left(site):
+    site.run(IMAGE, "gone", "--memory", "128M", "--cpus", "1", timeout=120)
+    pid = site.pid("gone")
+    identity = site.api.get("/v1/instances/gone")["id"]
+    site.remove("gone")
+    assert not pathlib.Path(f"/proc/{pid}").exists() or "Z" in pathlib.Path(f"/proc/{pid}/stat").read_text()
+    assert not [path for path in site.daemon.host.instance_folders() if identity in path]
+    assert not [tap for tap in os.listdir("/sys/class/net") if tap.startswith(f"st{identity[:8]}")]
