@@ -331,10 +331,15 @@ const char *const *vmm_qmp_commands(void)
 const char *vmm_qmp_event(const VmmVm *vm, VmmEvent event, char data[VMM_QMP_DATA_MAX])
 {
     static const char *const names[] = {
-        [VMM_EVENT_STOP] = "STOP",           [VMM_EVENT_RESUME] = "RESUME",
-        [VMM_EVENT_RESET] = "RESET",         [VMM_EVENT_SHUTDOWN] = "SHUTDOWN",
-        [VMM_EVENT_POWERDOWN] = "POWERDOWN", [VMM_EVENT_BALLOON] = "BALLOON_CHANGE",
+        [VMM_EVENT_STOP] = "STOP",
+        [VMM_EVENT_RESUME] = "RESUME",
+        [VMM_EVENT_RESET] = "RESET",
+        [VMM_EVENT_SHUTDOWN] = "SHUTDOWN",
+        [VMM_EVENT_POWERDOWN] = "POWERDOWN",
+        [VMM_EVENT_BALLOON] = "BALLOON_CHANGE",
+        [VMM_EVENT_AGENT] = "VSERPORT_CHANGE",
     };
+    _Static_assert(sizeof names / sizeof *names == VMM_N_EVENTS, "an event has no name");
     data[0] = '\0';
     if (event == VMM_EVENT_SHUTDOWN || event == VMM_EVENT_RESET)
         snprintf(data, VMM_QMP_DATA_MAX, ", \"data\": {\"guest\": %s, \"reason\": \"%s\"}",

@@ -34,6 +34,7 @@ typedef enum {
     VMM_EVENT_POWERDOWN,
     VMM_EVENT_BALLOON,
     VMM_EVENT_AGENT, /* the guest opened or closed the agent's port */
+    VMM_N_EVENTS,
 } VmmEvent;
 
 typedef struct VmmVm VmmVm;
