@@ -320,14 +320,6 @@ const VmmQmpCommand *vmm_qmp_find(const char *name)
     return NULL;
 }
 
-const char *const *vmm_qmp_commands(void)
-{
-    static const char *names[N_COMMANDS + 1];
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        names[i] = COMMANDS[i].name;
-    return names;
-}
-
 const char *vmm_qmp_event(const VmmVm *vm, VmmEvent event, char data[VMM_QMP_DATA_MAX])
 {
     static const char *const names[] = {

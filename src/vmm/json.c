@@ -277,14 +277,6 @@ int vmm_json_number(const VmmJson *json, int node, uint64_t *value)
     return 0;
 }
 
-int vmm_json_bool(const VmmJson *json, int node, bool *value)
-{
-    if (node_of_kind(json, node, VMM_JSON_WORD) == NULL)
-        return -EINVAL;
-    *value = equals(json, node, "true");
-    return *value || equals(json, node, "false") ? 0 : -EINVAL;
-}
-
 void vmm_json_escape(const char *text, char *to, size_t room)
 {
     size_t used = 0;

@@ -48,8 +48,5 @@ int vmm_json_string(const VmmJson *json, int node, char *to, size_t room);
 /* As a whole number from 0. */
 int vmm_json_number(const VmmJson *json, int node, uint64_t *value);
 
-/* As true or false. */
-int vmm_json_bool(const VmmJson *json, int node, bool *value);
-
 /* Writes text as the inside of a JSON string, cut to `room` with its NUL. */
 void vmm_json_escape(const char *text, char *to, size_t room);

@@ -73,8 +73,6 @@ struct VmmMachine {
     /* Set by the caller before the start. */
     void (*on_request)(void *data, VmmRequest request);
     void *on_request_data;
-    /* Once per vCPU, in its thread, before its first instruction; for a narrower jail. */
-    int (*on_thread)(void);
 };
 
 /* A machine whose vCPUs are made, but have no state and no threads; paused. `kvm` is open and is

@@ -26,6 +26,3 @@ void vmm_qmp_receive(VmmQmp *qmp, int fd);
 /* Without a socket: what would be sent goes to the function. For tests. */
 int vmm_qmp_new_detached(VmmQmp **qmp, VmmVm *vm,
                          void (*sent)(void *data, const char *bytes, size_t length), void *data);
-
-/* The names of all commands, ended with NULL: for tests and the document. */
-const char *const *vmm_qmp_commands(void);

@@ -172,9 +172,6 @@ static void *run_thread(void *data)
     VmmMachine *machine = vcpu->machine;
     current_run = vcpu->run;
     pthread_mutex_lock(&machine->lock);
-    int failed = machine->on_thread ? machine->on_thread() : 0;
-    if (failed)
-        vmm_machine_fail(machine, "vCPU %u: %s", vcpu->index, strerror(-failed));
     while (wait_for_turn(vcpu))
         run_once(vcpu);
     pthread_mutex_unlock(&machine->lock);
