@@ -13,6 +13,14 @@
 #include "vmm/error.h"
 #include "vmm/memory.h"
 
+/* Of Linux 5.17; headers of distributions that are still in use are older than their kernels. */
+#ifndef KVM_CAP_XSAVE2
+#define KVM_CAP_XSAVE2 208
+#endif
+#ifndef KVM_GET_XSAVE2
+#define KVM_GET_XSAVE2 _IOR(KVMIO, 0xcf, struct kvm_xsave)
+#endif
+
 typedef struct {
     int device;      /* /dev/kvm */
     int vm;          /* -1 before vmm_kvm_create() */
