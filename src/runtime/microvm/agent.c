@@ -287,6 +287,7 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
     g_autoptr(SteadAgent) agent = g_atomic_rc_box_new0(SteadAgent);
     agent->func = func;
     agent->user = user;
+    agent->release = release;
     agent->calls = g_hash_table_new(NULL, NULL);
     agent->next_tag = TAG_MIN;
     g_mutex_init(&agent->lock);
@@ -296,7 +297,6 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
         stead_agent_unref(agent);
         return NULL;
     }
-    agent->release = release;
     say_hello(agent, NULL);
     return g_steal_pointer(&agent);
 }
