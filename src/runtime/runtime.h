@@ -215,7 +215,7 @@ typedef struct {
     /* Gives a machine that has just gone on from a frozen one, or has no other means, its identity.
      * Repeatable. GUEST when the agent does not do all of it within `timeout_ms`. */
     gboolean (*renew)(gpointer self, const char *id, const SteadIdentity *identity,
-                      guint64 timeout_ms, GError **error);
+                      guint64 timeout_ms, GCancellable *cancellable, GError **error);
     /* What of it is in the host's memory, for machines to go on from: bytes; and lets go of it. */
     guint64 (*frozen_resident)(gpointer self, const char *dir);
     void (*frozen_drop)(gpointer self, const char *dir);
@@ -277,7 +277,7 @@ gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const 
 gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
                               SteadCopyFunc copy_disks, gpointer data, GError **error);
 gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error);
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error);
 guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir);
 void stead_runtime_frozen_drop(SteadRuntime *runtime, const char *dir);
 gboolean stead_runtime_balloon(SteadRuntime *runtime, const char *id, guint64 size, GError **error);

@@ -115,5 +115,5 @@ gboolean stead_microvm_snapshot_remove(gpointer self, const SteadMachine *machin
 gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const char *dir,
                               SteadCopyFunc copy_disks, gpointer data, GError **error);
 gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error);
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error);
 gboolean stead_microvm_balloon(gpointer self, const char *id, guint64 size, GError **error);
