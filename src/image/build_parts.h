@@ -22,11 +22,11 @@ typedef struct {
     const char *name;     /* "debian:12" */
     const char *codename; /* "bookworm" */
     const char *packages; /* comma-separated */
-    guint n_packages;     /* about how many that makes with dependencies, for the progress */
     const char *cache;    /* its folder in the cache */
+    guint64 disk_size;    /* when none is asked for; bytes */
+    guint64 disk_least;   /* that can be asked for */
+    guint n_packages;     /* about how many that makes with dependencies, for the progress */
     SteadBuildFlavour flavour;
-    guint64 disk_size;  /* when none is asked for; bytes */
-    guint64 disk_least; /* that can be asked for */
 } SteadBuildRelease;
 
 /* NULL when the release cannot be built; otherwise static. */

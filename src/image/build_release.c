@@ -26,14 +26,16 @@
 /* depmod loads the library that unpacks modules by itself, where it is there. */
 #define TINY_PACKAGES "linux-image-cloud-amd64,busybox-static,kmod,liblzma5"
 
-#define FULL STEAD_BUILD_FULL, STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN
-#define TINY STEAD_BUILD_TINY, STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN
+#define FULL(n_packages)                                                                           \
+    STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN, n_packages, STEAD_BUILD_FULL
+#define TINY(n_packages)                                                                           \
+    STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN, n_packages, STEAD_BUILD_TINY
 
 static const SteadBuildRelease releases[] = {
-    {"debian:12", "bookworm", PACKAGES, 232, "bookworm", FULL},
-    {"debian:13", "trixie", PACKAGES ",systemd-repart", 225, "trixie", FULL},
-    {"tiny:12", "bookworm", TINY_PACKAGES, 45, "bookworm-tiny", TINY},
-    {"tiny:13", "trixie", TINY_PACKAGES, 45, "trixie-tiny", TINY},
+    {"debian:12", "bookworm", PACKAGES, "bookworm", FULL(232)},
+    {"debian:13", "trixie", PACKAGES ",systemd-repart", "trixie", FULL(225)},
+    {"tiny:12", "bookworm", TINY_PACKAGES, "bookworm-tiny", TINY(45)},
+    {"tiny:13", "trixie", TINY_PACKAGES, "trixie-tiny", TINY(45)},
 };
 
 static const char *const names[] = {"debian:12", "debian:13", "tiny:12", "tiny:13", NULL};
