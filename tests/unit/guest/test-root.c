@@ -42,13 +42,13 @@ static void test_root_is_not_wanted(void)
         "root=/dev/vda1",
         "root=UUID=",
         "root=UUID=01234567",
-        "root=UUID=" UUID "0",
-        "root=UUID=" UUID "-",
+        ("root=UUID=" UUID "0"),
+        ("root=UUID=" UUID "-"),
         "root=UUID=0123456789ab4def8123456789abcdef",
         "root=UUID=01234567-89ab-4def-8123-456789abcdeg",
         "root=UUID=01234567-89ab-4def-8123-456789abcde",
         "root=UUID=01234567 -89ab-4def-8123-456789abcdef",
-        "init=root=UUID=" UUID,
+        ("init=root=UUID=" UUID),
     };
     guint8 uuid[GUEST_UUID_SIZE];
     for (gsize i = 0; i < G_N_ELEMENTS(cmdlines); i++)

@@ -592,6 +592,7 @@ static void test_removed_with_image(Fixture *fixture, gconstpointer data)
     g_autofree char *agent = write_agent(fixture, "agent", "1");
     g_autoptr(SteadBootFiles) files =
         stead_boot_files(fixture->store, image->digest, agent, NULL, NULL);
+    g_assert_nonnull(files);
     g_assert_true(g_file_test(folder, G_FILE_TEST_IS_DIR));
     g_assert_true(stead_image_store_remove(fixture->store, image, NULL, NULL, NULL));
     g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
