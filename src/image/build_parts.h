@@ -21,9 +21,9 @@ typedef enum {
 typedef struct {
     const char *name;     /* "debian:12" */
     const char *codename; /* "bookworm" */
+    const char *cache;    /* its folder in the cache */
     const char *packages; /* comma-separated */
     guint n_packages;     /* about how many that makes with dependencies, for the progress */
-    const char *cache;    /* its folder in the cache */
     SteadBuildFlavour flavour;
     guint64 disk_size;  /* when none is asked for; bytes */
     guint64 disk_least; /* that can be asked for */

@@ -30,10 +30,10 @@
 #define TINY STEAD_BUILD_TINY, STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN
 
 static const SteadBuildRelease releases[] = {
-    {"debian:12", "bookworm", PACKAGES, 232, "bookworm", FULL},
-    {"debian:13", "trixie", PACKAGES ",systemd-repart", 225, "trixie", FULL},
-    {"tiny:12", "bookworm", TINY_PACKAGES, 45, "bookworm-tiny", TINY},
-    {"tiny:13", "trixie", TINY_PACKAGES, 45, "trixie-tiny", TINY},
+    {"debian:12", "bookworm", "bookworm", PACKAGES, 232, FULL},
+    {"debian:13", "trixie", "trixie", PACKAGES ",systemd-repart", 225, FULL},
+    {"tiny:12", "bookworm", "bookworm-tiny", TINY_PACKAGES, 45, TINY},
+    {"tiny:13", "trixie", "trixie-tiny", TINY_PACKAGES, 45, TINY},
 };
 
 static const char *const names[] = {"debian:12", "debian:13", "tiny:12", "tiny:13", NULL};
