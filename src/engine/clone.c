@@ -242,7 +242,7 @@ static const char *domain_of(const SteadNetwork *network)
 gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
                            const SteadTemplate *template, const char *hostname,
                            const GPtrArray *networks, const GPtrArray *nics, GPtrArray *keys,
-                           GError **error)
+                           GCancellable *cancellable, GError **error)
 {
     SteadAddressPlan plan;
     g_autofree char *dns = NULL;
@@ -259,5 +259,6 @@ gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
     if (first && (identity.domain = domain_of(first)) &&
         stead_address_plan(first->spec, &plan, NULL))
         identity.dns = dns = stead_ipv4_format(plan.gateway);
-    return stead_runtime_renew(runtime, machine->id, &identity, RENEW_TIMEOUT_MS, error);
+    return stead_runtime_renew(runtime, machine->id, &identity, RENEW_TIMEOUT_MS, cancellable,
+                               error);
 }

@@ -151,6 +151,16 @@ static GStrv expand_dependencies(const SteadSpec *spec, const SteadInstanceSpec 
     return g_strv_builder_end(names);
 }
 
+/* A clone is of its template's size where its spec leaves that out. */
+static void keep_size(SteadInstanceSpec *wanted, const SteadInstanceSpec *has)
+{
+    g_autoptr(SteadInstanceSpec) plain = stead_instance_spec_new();
+    if (wanted->cpus == plain->cpus)
+        wanted->cpus = has->cpus;
+    if (wanted->memory.max == plain->memory.max)
+        wanted->memory = has->memory;
+}
+
 static gboolean plan_record(const SteadSpec *spec, const char *name,
                             const SteadInstanceSpec *wanted, const SteadWorld *world,
                             GPtrArray *steps, GError **error)
@@ -173,6 +183,8 @@ static gboolean plan_record(const SteadSpec *spec, const char *name,
     g_autoptr(SteadInstanceSpec) one = stead_instance_spec_copy(wanted);
     one->count = 1; /* a record is one of them, however many there are */
     one->disk = MAX(one->disk, found->spec->disk); /* it was grown: that is no difference */
+    if (found->template)
+        keep_size(one, found->spec);
     set_changes(step, stead_instance_spec_diff(found->spec, one));
     gboolean ended = found->state == STEAD_STATE_STOPPED || found->state == STEAD_STATE_FAILED;
     step->then_start = ended && step->kind == STEAD_STEP_CHANGE;

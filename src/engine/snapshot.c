@@ -105,6 +105,8 @@ static gboolean write_disks(gpointer data, GError **error)
 static gboolean sync_disks(Work *work, SteadJob *job, GError **error)
 {
     g_clear_pointer(&work->disks, g_strfreev);
+    if (!stead_runtime_has(work->op->runtime, STEAD_FEATURE_LAYERS))
+        return TRUE;
     work->disks = stead_runtime_disks(work->op->runtime, work->op->id, error);
     return work->disks && stead_job_sync(job, write_disks, work, error);
 }
@@ -191,7 +193,10 @@ static gboolean may_take(SteadEngine *engine, const SteadInstance *instance, con
     g_autoptr(GPtrArray) list = stead_engine_snapshots(engine, instance->id);
     if (!stead_name_check("snapshot", name, error))
         return FALSE;
-    if (find(engine, instance->id, name))
+    if (!stead_runtime_has(stead_engine_runtime(engine, instance->kind), STEAD_FEATURE_SNAPSHOT))
+        stead_set_error(error, STEAD_ERROR_UNSUPPORTED, NULL, "instances of kind %s have no snapshots",
+                        stead_name_of(&stead_kind_names, (int)instance->kind));
+    else if (find(engine, instance->id, name))
         stead_set_error(error, STEAD_ERROR_CONFLICT, "Choose another name, or remove it first.",
                         "%s has a snapshot '%s' already", instance->name, name);
     else if (list->len >= MAX_SNAPSHOTS)

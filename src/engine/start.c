@@ -259,20 +259,20 @@ static void give_slot(SteadEngine *engine)
 }
 
 /* The same for a clone, which is somebody else until it was renewed. */
-static gboolean go_on(const Start *start, GError **error)
+static gboolean go_on(const Start *start, GCancellable *cancellable, GError **error)
 {
     SteadCloneKeys *making = stead_clone_keys_begin(start->template, start->machine->dir);
     gboolean started = start_machine(start, error);
     g_autoptr(GPtrArray) keys = stead_clone_keys_end(making, started ? error : NULL);
     return started && keys &&
            stead_clone_renew(start->runtime, start->machine, start->template, start->hostname,
-                             start->networks, start->nics, keys, error);
+                             start->networks, start->nics, keys, cancellable, error);
 }
 
-static gboolean start_clone(const Start *start, GError **error)
+static gboolean start_clone(const Start *start, GCancellable *cancellable, GError **error)
 {
     take_slot(start->engine);
-    gboolean started = go_on(start, error);
+    gboolean started = go_on(start, cancellable, error);
     give_slot(start->engine);
     return started;
 }
@@ -325,7 +325,8 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
         return FALSE;
     if (!stead_job_sync(job, begin_watch, start, error))
         return FALSE;
-    return start->template ? start_clone(start, error) : start_machine(start, error);
+    return start->template ? start_clone(start, stead_job_cancellable(job), error)
+                           : start_machine(start, error);
 }
 
 gboolean stead_engine_start_in_job(SteadEngine *engine, SteadJob *job, const char *id,
@@ -411,7 +412,7 @@ static gboolean introduce_body(SteadJob *job, gpointer data, GError **error)
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     return stead_job_sync(job, copy_for_networks, &start, error) &&
            stead_clone_renew(op->runtime, start.machine, NULL, start.hostname, start.networks,
-                             start.nics, keys, error) &&
+                             start.nics, keys, stead_job_cancellable(job), error) &&
            stead_job_sync(job, tell_introduced, op, error);
 }
 

@@ -33,7 +33,7 @@ GPtrArray *stead_clone_keys_end(SteadCloneKeys *keys, GError **error);
 gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
                            const SteadTemplate *template, const char *hostname,
                            const GPtrArray *networks, const GPtrArray *nics, GPtrArray *keys,
-                           GError **error);
+                           GCancellable *cancellable, GError **error);
 
 /* (body) Removes what an earlier daemon left half-made. */
 void stead_engine_settle_templates(SteadEngine *engine);

@@ -229,10 +229,12 @@ gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine
 }
 
 gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error)
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error)
 {
     ENTER("renewing", identity->hostname, STEAD_FEATURE_TEMPLATE, renew);
-    return leave(&call, driver->renew(runtime->self, id, identity, timeout_ms, error), error);
+    return leave(&call,
+                 driver->renew(runtime->self, id, identity, timeout_ms, cancellable, error),
+                 error);
 }
 
 guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir)

@@ -45,6 +45,7 @@ typedef struct {
     char *initrd;  /* NULL: none */
     char *cmdline; /* the kernel's command line; NULL: none */
     char *frozen;  /* folder of a frozen machine that this run goes on from; NULL: it boots */
+    gboolean itself; /* that machine is this one, at an earlier time, and not a template */
     SteadInstanceSpec *spec;
     GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */
     GPtrArray *nics;   /* SteadMachineNic */
@@ -130,6 +131,7 @@ typedef enum {
     STEAD_FEATURE_HOTPLUG = 1 << 6,
     STEAD_FEATURE_TEMPLATE = 1 << 7,
     STEAD_FEATURE_BALLOON = 1 << 8,
+    STEAD_FEATURE_LAYERS = 1 << 9, /* snapshots change which files hold the disks */
 } SteadFeatures;
 
 /* Called by freeze while the guest stands still. */
@@ -213,7 +215,7 @@ typedef struct {
     /* Gives a machine that has just gone on from a frozen one, or has no other means, its identity.
      * Repeatable. GUEST when the agent does not do all of it within `timeout_ms`. */
     gboolean (*renew)(gpointer self, const char *id, const SteadIdentity *identity,
-                      guint64 timeout_ms, GError **error);
+                      guint64 timeout_ms, GCancellable *cancellable, GError **error);
     /* What of it is in the host's memory, for machines to go on from: bytes; and lets go of it. */
     guint64 (*frozen_resident)(gpointer self, const char *dir);
     void (*frozen_drop)(gpointer self, const char *dir);
@@ -275,7 +277,7 @@ gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const 
 gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
                               SteadCopyFunc copy_disks, gpointer data, GError **error);
 gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error);
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error);
 guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir);
 void stead_runtime_frozen_drop(SteadRuntime *runtime, const char *dir);
 gboolean stead_runtime_balloon(SteadRuntime *runtime, const char *id, guint64 size, GError **error);

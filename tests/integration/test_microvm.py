@@ -236,6 +236,33 @@ def test_a_kernel_of_ones_own(site):
         site.remove("k")
 
 
+def test_what_a_microvm_has_not_is_refused(site):
+    for field in ({"cpu-pinning": ["0"]}, {"hugepages": "2M"}, {"memory": {"max": "128M", "reserve": "128M"}}):
+        with pytest.raises(Exception) as refused:
+            site.api.create("x", {"kind": "microvm", "image": IMAGE, **field})
+        assert "microvm has no" in str(refused.value)
+
+
+def test_snapshots(site, clone):
+    site.sh(clone, "echo one > /root/n; echo one > /run/n; sync")
+    site.cli("snapshot", "create", clone, "s1")
+    site.sh(clone, "echo two > /root/n; echo two > /run/n; sync")
+    site.cli("snapshot", "create", clone, "disks", "--no-memory")
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "cat /root/n /run/n; hostname") == f"one\none\n{clone}"
+    assert abs(int(site.sh(clone, "date +%s")) - time.time()) < 5
+    assert site.sh("a", f"ping -c 1 -W 5 {clone} > /dev/null && echo reached") == "reached"
+    site.cli("snapshot", "restore", clone, "disks")
+    assert site.api.get(f"/v1/instances/{clone}")["state"] == "stopped"
+    site.cli("snapshot", "rm", clone, "disks")
+    site.cli("start", clone, timeout=120)
+    assert site.sh(clone, "cat /root/n") == "two"
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "cat /root/n") == "one"
+
+
 def test_the_balloon_takes_memory(site):
     site.cli("balloon", "a", "96M")
     wanted = lambda: site.api.get("/v1/instances/a/stats")["memory-max"] == 96 << 20  # noqa: E731

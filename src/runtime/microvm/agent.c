@@ -287,6 +287,7 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
     g_autoptr(SteadAgent) agent = g_atomic_rc_box_new0(SteadAgent);
     agent->func = func;
     agent->user = user;
+    agent->release = release;
     agent->calls = g_hash_table_new(NULL, NULL);
     agent->next_tag = TAG_MIN;
     g_mutex_init(&agent->lock);
@@ -296,7 +297,6 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
         stead_agent_unref(agent);
         return NULL;
     }
-    agent->release = release;
     say_hello(agent, NULL);
     return g_steal_pointer(&agent);
 }
@@ -606,7 +606,7 @@ static gboolean check_renewed(const GuestRenew *renew, GBytes *answer, GError **
 }
 
 gboolean stead_agent_renew(SteadAgent *agent, const GuestRenew *renew, gint64 deadline,
-                           GError **error)
+                           GCancellable *cancellable, GError **error)
 {
     g_autofree guint8 *payload = g_malloc(GUEST_PAYLOAD_MAX);
     g_autofree GuestRenew *copy = g_memdup2(renew, sizeof *renew);
@@ -615,6 +615,7 @@ gboolean stead_agent_renew(SteadAgent *agent, const GuestRenew *renew, gint64 de
     gsize length = end_fields(&fields, error);
     g_autoptr(GBytes) answer = length == 0 ? NULL
                                            : stead_agent_ask(agent, GUEST_RENEW, payload, length,
-                                                             GUEST_RENEWED, deadline, NULL, error);
+                                                             GUEST_RENEWED, deadline, cancellable,
+                                                             error);
     return answer && check_renewed(renew, answer, error);
 }

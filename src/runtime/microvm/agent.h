@@ -59,4 +59,4 @@ gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GError **erro
 
 /* Gives a clone its identity; GUEST, naming the step, unless all of it was done. */
 gboolean stead_agent_renew(SteadAgent *agent, const GuestRenew *renew, gint64 deadline,
-                           GError **error);
+                           GCancellable *cancellable, GError **error);

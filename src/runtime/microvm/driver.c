@@ -62,8 +62,9 @@ static void microvm_free(gpointer self)
 static const SteadDriver driver = {
     .name = "microvm",
     .kind = STEAD_KIND_MICROVM,
-    .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE |
-                STEAD_FEATURE_TEMPLATE | STEAD_FEATURE_BALLOON,
+    .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_SNAPSHOT | STEAD_FEATURE_SNAPSHOT_MEMORY |
+                STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE | STEAD_FEATURE_TEMPLATE |
+                STEAD_FEATURE_BALLOON,
     .prepare = stead_microvm_prepare,
     .start = stead_microvm_start,
     .stop = stead_microvm_stop,
@@ -71,6 +72,9 @@ static const SteadDriver driver = {
     .pause = stead_microvm_pause,
     .resume = stead_microvm_resume,
     .destroy = stead_microvm_destroy,
+    .snapshot = stead_microvm_snapshot,
+    .restore = stead_microvm_restore,
+    .snapshot_remove = stead_microvm_snapshot_remove,
     .exec = stead_microvm_exec,
     .agent_ping = stead_microvm_agent_ping,
     .addresses = stead_microvm_addresses,

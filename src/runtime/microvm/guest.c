@@ -145,7 +145,7 @@ static gboolean join_bridges(const char *id, const SteadIdentity *identity, GErr
 }
 
 gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error)
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error)
 {
     gint64 deadline = deadline_after(timeout_ms);
     guint8 entropy[64];
@@ -155,7 +155,7 @@ gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity 
         return FALSE;
     if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)
         renew->entropy = (GuestBytes){entropy, sizeof entropy};
-    if (!stead_agent_renew(monitor->agent, renew, deadline, error) ||
+    if (!stead_agent_renew(monitor->agent, renew, deadline, cancellable, error) ||
         !join_bridges(id, identity, error))
         return FALSE;
     g_mutex_lock(&monitor->lock);

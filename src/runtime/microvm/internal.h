@@ -104,8 +104,16 @@ SteadExecResult *stead_microvm_exec(gpointer self, const char *id, const char *c
 gboolean stead_microvm_agent_ping(gpointer self, const char *id, GError **error);
 GStrv stead_microvm_addresses(gpointer self, const char *id, GError **error);
 gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, GError **error);
+JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
+                                 const char *snapshot_id, gboolean memory,
+                                 SteadProgressFunc progress, gpointer data,
+                                 GCancellable *cancellable, GError **error);
+gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char *snapshot_id,
+                               JsonNode *layers, GError **error);
+gboolean stead_microvm_snapshot_remove(gpointer self, const SteadMachine *machine,
+                                       const char *snapshot_id, JsonNode *layers, GError **error);
 gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const char *dir,
                               SteadCopyFunc copy_disks, gpointer data, GError **error);
 gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity *identity,
-                             guint64 timeout_ms, GError **error);
+                             guint64 timeout_ms, GCancellable *cancellable, GError **error);
 gboolean stead_microvm_balloon(gpointer self, const char *id, guint64 size, GError **error);

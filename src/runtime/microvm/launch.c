@@ -147,7 +147,8 @@ static gboolean open_taps(Handover *handover, const SteadMachine *machine, GErro
 {
     for (guint i = 0; i < machine->nics->len; i++) {
         const SteadMachineNic *nic = machine->nics->pdata[i];
-        int fd = stead_tap_open(machine->frozen ? NULL : nic->bridge, machine->id, i, error);
+        int fd = stead_tap_open(machine->frozen && !machine->itself ? NULL : nic->bridge,
+                                machine->id, i, error);
         if (fd < 0)
             return FALSE;
         int number = hand_over(handover, fd);

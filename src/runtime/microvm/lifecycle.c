@@ -13,10 +13,25 @@
 /* A guest that is still booting loses the request to shut down: it is asked again. */
 #define ASK_AGAIN_MS 10000
 
-/* All that there is of one that does not run lies in its folders. */
+static gboolean refuse(GError **error, const char *field)
+{
+    stead_set_error(error, STEAD_ERROR_UNSUPPORTED, "Leave it out, or make it a vm: kind: vm.",
+                    "a microvm has no %s", field);
+    return FALSE;
+}
+
+/* All that there is of one that does not run lies in its folders: what is left to do is to say
+ * what it could not be. */
 gboolean stead_microvm_prepare(gpointer self, const SteadMachine *machine, GError **error)
 {
-    return TRUE;
+    const SteadInstanceSpec *spec = machine->spec;
+    if (spec->cpu_pinning && spec->cpu_pinning[0])
+        return refuse(error, "cpu-pinning");
+    if (spec->numa.nodes)
+        return refuse(error, "numa placement");
+    if (spec->hugepages != STEAD_HUGEPAGES_OFF)
+        return refuse(error, "huge pages");
+    return spec->memory.reserve == 0 || refuse(error, "reserved memory");
 }
 
 gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError **error)

@@ -229,6 +229,8 @@ static gboolean take_ram(Split *split, GError **error)
         if (pass_word(split, 1) != SECTION_FOOTER || pass_word(split, 4) != id)
             return fail(error, "a section does not end as it should");
         guint type = (guint)pass_word(split, 1);
+        if (split->failed)
+            return fail(error, "it is cut short");
         if (type != SECTION_PART && type != SECTION_END)
             return TRUE; /* the first device */
         if (pass_word(split, 4) != id)

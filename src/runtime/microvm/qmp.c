@@ -229,6 +229,7 @@ static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, g
     SteadQmp *qmp = g_atomic_rc_box_new0(SteadQmp);
     qmp->func = func;
     qmp->user = user;
+    qmp->release = release;
     qmp->line = g_byte_array_new();
     qmp->answers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, answer_free);
     g_mutex_init(&qmp->lock);
@@ -239,7 +240,6 @@ static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, g
         stead_qmp_unref(qmp);
         return NULL;
     }
-    qmp->release = release;
     return qmp;
 }
 

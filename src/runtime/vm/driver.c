@@ -115,7 +115,7 @@ static const SteadDriver driver = {
     .kind = STEAD_KIND_VM,
     .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_SNAPSHOT | STEAD_FEATURE_SNAPSHOT_MEMORY |
                 STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE | STEAD_FEATURE_VNC |
-                STEAD_FEATURE_HOTPLUG,
+                STEAD_FEATURE_HOTPLUG | STEAD_FEATURE_LAYERS,
     .prepare = stead_vm_prepare,
     .start = stead_vm_start,
     .stop = stead_vm_stop,

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshots of one instance: the same freezing as for templates, with the disks copied whole, so
+ * that each snapshot stands alone and can be removed in any order.
+ *
+ *     STATE/instances/ID/snapshots/SNAPSHOT/    memory, state, sums (with memory), disk0, disk1 ...
+ *
+ * A restore that was cut off is done again from the start: nothing in the snapshot is changed by it.
+ */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "base/paths.h"
+#include "runtime/microvm/internal.h"
+#include "storage/prepared.h"
+
+#define SYNC_TIMEOUT_MS 60000
+#define CLOCK_TIMEOUT_MS 20000
+
+static char *snapshot_dir(const SteadMachine *machine, const char *snapshot_id)
+{
+    return g_build_filename(machine->dir, "snapshots", snapshot_id, NULL);
+}
+
+static char *disk_copy(const char *dir, guint n)
+{
+    g_autofree char *name = g_strdup_printf("disk%u", n);
+    return g_build_filename(dir, name, NULL);
+}
+
+typedef struct {
+    const SteadMachine *machine;
+    const char *dir;
+} Copying;
+
+static gboolean copy_disks(gpointer data, GError **error)
+{
+    const Copying *copying = data;
+    for (guint i = 0; i < copying->machine->disks->len; i++) {
+        const SteadMachineDisk *disk = copying->machine->disks->pdata[i];
+        g_autofree char *path = disk_copy(copying->dir, i);
+        if (!disk->read_only && !stead_disk_file_clone(disk->path, path, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+/* Disks of a running guest without its memory: what the guest has synced, at one moment. */
+static gboolean copy_running(SteadMonitor *monitor, Copying *copying, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + SYNC_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    if (stead_agent_is_ready(monitor->agent) &&
+        !stead_agent_sync(monitor->agent, deadline, NULL, error))
+        return FALSE;
+    if (!stead_monitor_halt(monitor, TRUE, error))
+        return FALSE;
+    gboolean done = copy_disks(copying, error);
+    return stead_monitor_halt(monitor, FALSE, done ? error : NULL) && done;
+}
+
+static gboolean take(SteadMicrovm *microvm, const SteadMachine *machine, const char *dir,
+                     gboolean memory, GError **error)
+{
+    Copying copying = {machine, dir};
+    if (memory)
+        return stead_microvm_freeze(microvm, machine, dir, copy_disks, &copying, error);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
+    if (why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    return monitor ? copy_running(monitor, &copying, error) : copy_disks(&copying, error);
+}
+
+static guint64 size_of(const char *dir)
+{
+    guint64 size = 0;
+    g_autoptr(GDir) open = g_dir_open(dir, 0, NULL);
+    for (const char *name; open && (name = g_dir_read_name(open)) != NULL;) {
+        struct stat st;
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        if (stat(path, &st) == 0)
+            size += (guint64)st.st_blocks * 512;
+    }
+    return size;
+}
+
+/* What a frozen machine is made of, since the spec may change before it is restored. */
+static JsonNode *describe(const SteadMachine *machine, const char *dir, gboolean memory)
+{
+    JsonObject *object = json_object_new();
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    json_object_set_int_member(object, "size", (gint64)size_of(dir));
+    if (memory) {
+        json_object_set_int_member(object, "cpus", machine->spec->cpus);
+        json_object_set_int_member(object, "memory", (gint64)machine->spec->memory.max);
+    }
+    json_node_take_object(node, object);
+    return node;
+}
+
+JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
+                                 const char *snapshot_id, gboolean memory,
+                                 SteadProgressFunc progress, gpointer data,
+                                 GCancellable *cancellable, GError **error)
+{
+    g_autofree char *dir = snapshot_dir(machine, snapshot_id);
+    if (!stead_make_dir(dir, 0700, error))
+        return NULL;
+    if (take(self, machine, dir, memory, error))
+        return describe(machine, dir, memory);
+    stead_remove_tree(dir, NULL);
+    return NULL;
+}
+
+/* ---- restoring ---- */
+
+static gboolean put_back(const SteadMachine *machine, const char *dir, GError **error)
+{
+    for (guint i = 0; i < machine->disks->len; i++) {
+        const SteadMachineDisk *disk = machine->disks->pdata[i];
+        g_autofree char *copy = disk_copy(dir, i);
+        g_autofree char *fresh = g_strconcat(disk->path, ".restored", NULL);
+        if (!g_file_test(copy, G_FILE_TEST_EXISTS))
+            continue; /* read-only, or attached since */
+        if (!stead_disk_file_clone(copy, fresh, error))
+            return FALSE;
+        if (g_rename(fresh, disk->path) == 0)
+            continue;
+        int saved = errno;
+        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "replacing %s: %s",
+                    disk->path, g_strerror(saved));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static guint64 number_in(JsonNode *layers, const char *name)
+{
+    JsonObject *object =
+        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
+    return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
+}
+
+/* Best effort: its clock stood still, and nothing else of it is wrong. */
+static void set_clock(SteadMicrovm *microvm, const char *id)
+{
+    guint8 payload[16];
+    gint64 deadline = g_get_monotonic_time() + CLOCK_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    GuestClock clock = {(guint64)g_get_real_time() * 1000};
+    GuestFields fields = guest_fields_writer(payload, sizeof payload);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL);
+    guest_clock_fields(&fields, &clock);
+    ssize_t length = guest_fields_end(&fields);
+    g_autoptr(GBytes) done =
+        monitor && length > 0 ? stead_agent_ask(monitor->agent, GUEST_CLOCK, payload,
+                                                (gsize)length, GUEST_OK, deadline, NULL, &error)
+                              : NULL;
+    if (error)
+        g_message("the clock of %s: %s", id, error->message);
+}
+
+static gboolean go_on(SteadMicrovm *microvm, SteadMachine *machine, const char *dir,
+                      JsonNode *layers, GError **error)
+{
+    machine->frozen = g_strdup(dir);
+    machine->itself = TRUE;
+    machine->spec->cpus = (guint)number_in(layers, "cpus");
+    machine->spec->memory.max = number_in(layers, "memory");
+    gboolean done = stead_microvm_launch(microvm, machine, error);
+    stead_frozen_drop(microvm->frozen, dir);
+    if (done)
+        set_clock(microvm, machine->id);
+    return done;
+}
+
+gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char *snapshot_id,
+                               JsonNode *layers, GError **error)
+{
+    g_autofree char *dir = snapshot_dir(machine, snapshot_id);
+    return stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
+           (number_in(layers, "memory") == 0 || go_on(self, machine, dir, layers, error));
+}
+
+gboolean stead_microvm_snapshot_remove(gpointer self, const SteadMachine *machine,
+                                       const char *snapshot_id, JsonNode *layers, GError **error)
+{
+    SteadMicrovm *microvm = self;
+    g_autofree char *dir = snapshot_dir(machine, snapshot_id);
+    stead_frozen_drop(microvm->frozen, dir);
+    return stead_remove_tree(dir, error);
+}
