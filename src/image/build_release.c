@@ -52,6 +52,12 @@ gboolean stead_image_build_known(const char *release)
     return stead_build_release(release) != NULL;
 }
 
+gboolean stead_image_build_is_tiny(const char *release)
+{
+    const SteadBuildRelease *known = stead_build_release(release);
+    return known && known->flavour == STEAD_BUILD_TINY;
+}
+
 const char *const *stead_image_build_releases(void)
 {
     return names;
