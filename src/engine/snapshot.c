@@ -194,7 +194,8 @@ static gboolean may_take(SteadEngine *engine, const SteadInstance *instance, con
     if (!stead_name_check("snapshot", name, error))
         return FALSE;
     if (!stead_runtime_has(stead_engine_runtime(engine, instance->kind), STEAD_FEATURE_SNAPSHOT))
-        stead_set_error(error, STEAD_ERROR_UNSUPPORTED, NULL, "instances of kind %s have no snapshots",
+        stead_set_error(error, STEAD_ERROR_UNSUPPORTED, NULL,
+                        "instances of kind %s have no snapshots",
                         stead_name_of(&stead_kind_names, (int)instance->kind));
     else if (find(engine, instance->id, name))
         stead_set_error(error, STEAD_ERROR_CONFLICT, "Choose another name, or remove it first.",

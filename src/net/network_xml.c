@@ -86,8 +86,8 @@ static void append_ip(GString *xml, const SteadAddressPlan *plan, const char *ne
                          "  </ip>\n");
 }
 
-/* All but the metadata and the root element. No spanning tree: each port that joins would be deaf for
- * four seconds, and a clone is there at once. */
+/* All but the metadata and the root element. No spanning tree: each port that joins would be deaf
+ * for four seconds, and a clone is there at once. */
 static char *body_xml(const SteadNetwork *network, const SteadAddressPlan *plan, gboolean prepared)
 {
     const SteadNetworkSpec *spec = network->spec;

@@ -232,8 +232,7 @@ gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadI
                              guint64 timeout_ms, GCancellable *cancellable, GError **error)
 {
     ENTER("renewing", identity->hostname, STEAD_FEATURE_TEMPLATE, renew);
-    return leave(&call,
-                 driver->renew(runtime->self, id, identity, timeout_ms, cancellable, error),
+    return leave(&call, driver->renew(runtime->self, id, identity, timeout_ms, cancellable, error),
                  error);
 }
 

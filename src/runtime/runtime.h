@@ -38,13 +38,13 @@ typedef struct {
     char *name;   /* the instance's name */
     char *domain; /* the name on the host: "stead-web", or with the root's tag "stead-1a2b3c-web" */
     char *dir;    /* state folder of the instance; exists */
-    char *run_dir; /* run folder of the instance; exists */
-    char *seed;    /* NoCloud ISO; NULL: none */
-    char *accel;   /* "kvm" or "tcg" */
-    char *kernel;  /* for kinds that boot one directly; NULL */
-    char *initrd;  /* NULL: none */
-    char *cmdline; /* the kernel's command line; NULL: none */
-    char *frozen;  /* folder of a frozen machine that this run goes on from; NULL: it boots */
+    char *run_dir;   /* run folder of the instance; exists */
+    char *seed;      /* NoCloud ISO; NULL: none */
+    char *accel;     /* "kvm" or "tcg" */
+    char *kernel;    /* for kinds that boot one directly; NULL */
+    char *initrd;    /* NULL: none */
+    char *cmdline;   /* the kernel's command line; NULL: none */
+    char *frozen;    /* folder of a frozen machine that this run goes on from; NULL: it boots */
     gboolean itself; /* that machine is this one, at an earlier time, and not a template */
     SteadInstanceSpec *spec;
     GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */

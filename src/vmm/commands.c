@@ -186,7 +186,7 @@ static int run_reset(VmmQmpCall *call, VmmError *error)
 
 static void quit(VmmVm *vm)
 {
-    vmm_vm_shut_down(vm, false);
+    vmm_vm_shut_down(vm, false, "host-qmp-quit");
 }
 
 static int run_quit(VmmQmpCall *call, VmmError *error)
@@ -256,7 +256,7 @@ static int run_snapshot_save(VmmQmpCall *call, VmmError *error)
 /* A machine into which half a snapshot was loaded is of no use. */
 static void give_up(VmmVm *vm)
 {
-    vmm_vm_shut_down(vm, false);
+    vmm_vm_shut_down(vm, false, "host-error");
 }
 
 static int run_snapshot_load(VmmQmpCall *call, VmmError *error)
@@ -342,5 +342,8 @@ const char *vmm_qmp_event(const VmmVm *vm, VmmEvent event, char data[VMM_QMP_DAT
     if (event == VMM_EVENT_BALLOON)
         snprintf(data, VMM_QMP_DATA_MAX, ", \"data\": {\"actual\": %llu}",
                  (unsigned long long)vmm_balloon_get(vm->balloon));
+    if (event == VMM_EVENT_AGENT)
+        snprintf(data, VMM_QMP_DATA_MAX, ", \"data\": {\"id\": \"agent\", \"open\": %s}",
+                 vm->is_agent_open ? "true" : "false");
     return names[event];
 }

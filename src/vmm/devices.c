@@ -162,7 +162,15 @@ static int add_rng(VmmVm *vm, VmmError *error)
 
 static void log_console(void *owner, const void *bytes, size_t length)
 {
-    vmm_log_write(owner, bytes, length);
+    const VmmVm *vm = owner;
+    vmm_log_write(vm->log, bytes, length);
+}
+
+static void on_agent_port(void *owner, bool is_open)
+{
+    VmmVm *vm = owner;
+    vm->is_agent_open = is_open;
+    vmm_vm_tell(vm, VMM_EVENT_AGENT);
 }
 
 static int add_console(VmmVm *vm, VmmError *error)
@@ -173,7 +181,8 @@ static int add_console(VmmVm *vm, VmmError *error)
         .named = vm->options->agent,
         .name = AGENT_PORT,
         .log = vm->log ? log_console : NULL,
-        .owner = vm->log,
+        .opened = on_agent_port,
+        .owner = vm,
     };
     if (!vm->options->has_console && vm->options->agent < 0)
         return 0;

@@ -31,6 +31,13 @@ static int boot(VmmVm *vm, VmmError *error)
     return vmm_arch_boot(&vm->machine, &kernel, error);
 }
 
+/* The process ends with the reason in machine.why. */
+static void fail(VmmVm *vm)
+{
+    vmm_vm_shut_down(vm, false, "host-error");
+    vm->state = VMM_VM_FAILED;
+}
+
 static void on_request(void *data, VmmRequest request)
 {
     VmmVm *vm = data;
@@ -38,14 +45,13 @@ static void on_request(void *data, VmmRequest request)
     case VMM_REQUEST_NONE:
         break;
     case VMM_REQUEST_SHUTDOWN:
-        vmm_vm_shut_down(vm, true);
+        vmm_vm_shut_down(vm, true, "guest-shutdown");
         break;
     case VMM_REQUEST_RESET:
         vmm_vm_reset(vm, true);
         break;
     case VMM_REQUEST_FAILED:
-        vm->state = VMM_VM_FAILED;
-        vmm_loop_quit(vm->machine.loop);
+        fail(vm);
         break;
     }
 }
@@ -178,14 +184,14 @@ void vmm_vm_power_button(VmmVm *vm)
     vmm_vm_tell(vm, VMM_EVENT_POWERDOWN);
 }
 
-void vmm_vm_shut_down(VmmVm *vm, bool by_guest)
+void vmm_vm_shut_down(VmmVm *vm, bool by_guest, const char *reason)
 {
     if (vm->state == VMM_VM_SHUTDOWN || vm->state == VMM_VM_FAILED)
         return;
     vmm_machine_pause(&vm->machine);
     vm->state = VMM_VM_SHUTDOWN;
     vm->by_guest = by_guest;
-    vm->reason = by_guest ? "guest-shutdown" : "host-qmp-quit";
+    vm->reason = reason;
     vmm_terminal_flush(vm->terminal);
     vmm_vm_tell(vm, VMM_EVENT_SHUTDOWN);
     vmm_loop_quit(vm->machine.loop);
@@ -204,19 +210,19 @@ static int load_cold_state(VmmVm *vm, VmmError *error)
 void vmm_vm_reset(VmmVm *vm, bool by_guest)
 {
     bool was_running = vm->state == VMM_VM_RUNNING;
+    const char *reason = by_guest ? "guest-reset" : "host-qmp-system-reset";
     if (vm->cold.length == 0) {
-        vmm_vm_shut_down(vm, by_guest);
+        vmm_vm_shut_down(vm, by_guest, reason);
         return;
     }
     vmm_machine_pause(&vm->machine);
     int failed = load_cold_state(vm, &vm->machine.why);
     if (failed) {
-        vm->state = VMM_VM_FAILED;
-        vmm_loop_quit(vm->machine.loop);
+        fail(vm);
         return;
     }
     vm->by_guest = by_guest;
-    vm->reason = by_guest ? "guest-reset" : "host-qmp-system-reset";
+    vm->reason = reason;
     vmm_vm_tell(vm, VMM_EVENT_RESET);
     if (was_running)
         vmm_machine_resume(&vm->machine);

@@ -33,6 +33,7 @@ typedef enum {
     VMM_EVENT_SHUTDOWN,
     VMM_EVENT_POWERDOWN,
     VMM_EVENT_BALLOON,
+    VMM_EVENT_AGENT, /* the guest opened or closed the agent's port */
 } VmmEvent;
 
 typedef struct VmmVm VmmVm;
@@ -61,6 +62,7 @@ struct VmmVm {
     VmmSlot slots[VMM_VIRTIO_MAX];
     unsigned n_slots;
     VmmVirtio *balloon; /* its slot's; NULL: there is none */
+    bool is_agent_open;
     VmmVmState state;
     bool by_guest;       /* the last end or reset was the guest's own wish */
     const char *reason;  /* of it, in QMP's words */
@@ -87,7 +89,8 @@ void vmm_vm_power_button(VmmVm *vm);
 /* As the reset button. Ends the machine instead where there is no kernel to boot, or no reboot is
  * wanted. */
 void vmm_vm_reset(VmmVm *vm, bool by_guest);
-void vmm_vm_shut_down(VmmVm *vm, bool by_guest);
+/* `reason` is one of QMP's words. */
+void vmm_vm_shut_down(VmmVm *vm, bool by_guest, const char *reason);
 
 /* Tells who listens. */
 void vmm_vm_tell(VmmVm *vm, VmmEvent event);

@@ -110,6 +110,8 @@ static void boots(void)
                       });
     machine_shell(&a, "true", NULL, BOOT_SECONDS);
     report_figure("nested boot to the first answer", now() - a.started, "s");
+    machine_wait_event(&a, "\"VSERPORT_CHANGE\", \"data\": {\"id\": \"agent\", \"open\": true",
+                       ANSWER_SECONDS);
     expect_answer(&a, "{\"execute\": \"query-status\"}", "\"status\": \"running\"");
 }
 

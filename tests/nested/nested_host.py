@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-BOOT_TIMEOUT = 180
+BOOT_TIMEOUT = 300  # of a machine that is busy with much else
 FETCH_TIMEOUT = 300
 QEMU = "qemu-system-x86_64"
 BEGIN, END = "---begin---", "---end---"
@@ -206,7 +206,12 @@ def _boot(kernel, initrd, memory, cpus):
             "-smp", str(cpus),
             "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
             "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1"]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=BOOT_TIMEOUT)
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=BOOT_TIMEOUT)
+    except subprocess.TimeoutExpired as late:
+        text = (late.stdout or b"").decode(errors="replace")
+        raise AssertionError(f"the nested host took too long:\n{text[-3000:]}") from None
     text = done.stdout.decode(errors="replace").replace("\r", "")
     if BEGIN not in text or END not in text:
         raise AssertionError(f"the nested host did not get through:\n{text[-3000:]}\n"

@@ -613,9 +613,9 @@ gboolean stead_agent_renew(SteadAgent *agent, const GuestRenew *renew, gint64 de
     GuestFields fields = guest_fields_writer(payload, GUEST_PAYLOAD_MAX);
     guest_renew_fields(&fields, copy);
     gsize length = end_fields(&fields, error);
-    g_autoptr(GBytes) answer = length == 0 ? NULL
-                                           : stead_agent_ask(agent, GUEST_RENEW, payload, length,
-                                                             GUEST_RENEWED, deadline, cancellable,
-                                                             error);
+    g_autoptr(GBytes) answer = length == 0
+                                   ? NULL
+                                   : stead_agent_ask(agent, GUEST_RENEW, payload, length,
+                                                     GUEST_RENEWED, deadline, cancellable, error);
     return answer && check_renewed(renew, answer, error);
 }

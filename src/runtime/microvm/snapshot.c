@@ -5,7 +5,8 @@
  *
  *     STATE/instances/ID/snapshots/SNAPSHOT/    memory, state, sums (with memory), disk0, disk1 ...
  *
- * A restore that was cut off is done again from the start: nothing in the snapshot is changed by it.
+ * A restore that was cut off is done again from the start: nothing in the snapshot is changed by
+ * it.
  */
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -156,11 +157,11 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
     g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL);
     guest_clock_fields(&fields, &clock);
     ssize_t length = guest_fields_end(&fields);
-    g_autoptr(GBytes) done =
-        monitor && length > 0 ? stead_agent_ask(monitor->agent, GUEST_CLOCK, payload,
-                                                (gsize)length, GUEST_OK, deadline, NULL, &error)
-                              : NULL;
-    if (error)
+    if (monitor == NULL || length <= 0)
+        return;
+    g_autoptr(GBytes) done = stead_agent_ask(monitor->agent, GUEST_CLOCK, payload, (gsize)length,
+                                             GUEST_OK, deadline, NULL, &error);
+    if (done == NULL)
         g_message("the clock of %s: %s", id, error->message);
 }
 

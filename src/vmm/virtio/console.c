@@ -165,13 +165,22 @@ static const VmmChannelOps channel_ops = {
 
 /* --- Life --- */
 
+void vmm_port_set_open(VmmPort *port, bool is_open)
+{
+    VmmConsole *console = port->console;
+    bool is_news = port->is_guest_open != is_open && port->id != VMM_CONSOLE;
+    port->is_guest_open = is_open;
+    if (is_news && console->opened)
+        console->opened(console->owner, is_open);
+}
+
 static void reset(VmmVirtio *device)
 {
     VmmConsole *console = of_device(device);
     for (unsigned i = 0; i < VMM_CONSOLE_PORTS; i++) {
         VmmPort *port = &console->ports[i];
         port->to_tell = 0;
-        port->is_guest_open = false;
+        vmm_port_set_open(port, false);
         port->sent = 0;
         port->is_cut = false;
     }
@@ -259,6 +268,7 @@ int vmm_console_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop,
     if (options->name)
         memcpy(console->name, options->name, length);
     console->log = options->log;
+    console->opened = options->opened;
     console->owner = options->owner;
     console->config.max_nr_ports = htole32(VMM_CONSOLE_PORTS);
     console->device = (VmmVirtio){

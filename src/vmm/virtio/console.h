@@ -20,6 +20,8 @@ typedef struct {
     const char *name; /* of the second port, below VMM_CONSOLE_NAME_MAX bytes */
     /* All that the console prints; may be NULL. */
     void (*log)(void *owner, const void *bytes, size_t length);
+    /* A program in the guest opened or closed the named port; may be NULL. */
+    void (*opened)(void *owner, bool is_open);
     void *owner;
 } VmmConsoleOptions;
 

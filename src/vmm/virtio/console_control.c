@@ -91,7 +91,7 @@ static void on_message(VmmConsole *console, const struct virtio_console_control 
     case VIRTIO_CONSOLE_PORT_OPEN:
         if (id >= VMM_CONSOLE_PORTS)
             break;
-        console->ports[id].is_guest_open = is_set;
+        vmm_port_set_open(&console->ports[id], is_set);
         vmm_port_receive(&console->ports[id]);
         break;
     default:

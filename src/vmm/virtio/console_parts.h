@@ -39,11 +39,15 @@ struct VmmConsole {
     struct virtio_console_config config;
     char name[VMM_CONSOLE_NAME_MAX];
     void (*log)(void *owner, const void *bytes, size_t length);
+    void (*opened)(void *owner, bool is_open);
     void *owner;
     VmmPort ports[VMM_CONSOLE_PORTS];
 };
 
 bool vmm_console_is_running(const VmmConsole *console);
+
+/* The guest opened the port, or closed it. */
+void vmm_port_set_open(VmmPort *port, bool is_open);
 
 /* The guest has room again, or opened the port. */
 void vmm_port_receive(VmmPort *port);

@@ -77,6 +77,7 @@ static void tear_down(Fixture *f, gconstpointer unused)
     stead_table_free(f->engine.networks);
     stead_table_free(f->engine.volumes);
     stead_table_free(f->engine.images);
+    stead_table_free(f->engine.templates);
     stead_events_free(f->engine.events);
     stead_store_free(f->engine.store);
     stead_paths_free(f->paths);

@@ -453,6 +453,50 @@ static void test_buckets_go_into_debt(void)
     g_assert_cmpuint(vmm_rate_take(&rate, UINT64_MAX, 0), ==, 0);
 }
 
+/* A file that may only be read, behind a disk that should be writable. */
+static void test_errors_of_the_host(gconstpointer no_uring)
+{
+    Fixture fixture = {.rig = rig_new()};
+    VmmVirtio *device = NULL;
+    VmmBlkOptions blk = {0};
+    int whole = memfd_create("disk", MFD_CLOEXEC);
+    g_assert_cmpint(ftruncate(whole, SIZE), ==, 0);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", whole);
+    fixture.fd = open_file(path, O_RDONLY);
+    VmmDiskOptions options = {.fds = {fixture.fd}, .n_fds = 1, .no_uring = no_uring != NULL};
+    g_assert_cmpint(vmm_disk_new(&blk.disk, fixture.rig->loop, &options, NULL), ==, 0);
+    g_assert_cmpint(vmm_blk_new(&device, fixture.rig->memory, fixture.rig->loop, &blk), ==, 0);
+    rig_attach(fixture.rig, device);
+    rig_start(fixture.rig, MOST_FEATURES);
+    g_assert_cmpint(ask(fixture.rig, VIRTIO_BLK_T_OUT, 0, 512, NULL), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpint(ask(fixture.rig, VIRTIO_BLK_T_IN, 0, 512, NULL), ==, VIRTIO_BLK_S_OK);
+    g_assert_false(rig_needs_reset(fixture.rig));
+    close(whole);
+    tear_down(&fixture);
+}
+
+static void test_disks_that_cannot_be(void)
+{
+    g_autoptr(Rig) rig = rig_new();
+    VmmDisk *disk = NULL;
+    VmmError error = {""};
+    int ends[2];
+    g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+    VmmDiskOptions options = {.fds = {ends[0], ends[1]}, .n_fds = 1};
+    g_assert_cmpint(vmm_disk_new(&disk, rig->loop, &options, &error), ==, -ESPIPE);
+    g_assert_nonnull(strstr(error.text, "size"));
+    options.n_fds = 2;
+    g_assert_cmpint(vmm_disk_new(&disk, rig->loop, &options, &error), ==, -EINVAL);
+    g_assert_nonnull(strstr(error.text, "backed by nothing"));
+    options.n_fds = 0;
+    g_assert_cmpint(vmm_disk_new(&disk, rig->loop, &options, &error), ==, -EINVAL);
+    options.n_fds = VMM_DISK_FILES_MAX + 1;
+    g_assert_cmpint(vmm_disk_new(&disk, rig->loop, &options, &error), ==, -EINVAL);
+    g_assert_null(disk);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* Without FLUSH, what was answered is in the file whatever happens. */
 static void test_write_through(void)
 {
@@ -516,6 +560,9 @@ int main(int argc, char **argv)
     g_test_add_func("/blk/rate", test_rate_limit_delays);
     g_test_add_func("/blk/rate-large", test_rate_limit_lets_large_ones_pass);
     g_test_add_func("/blk/write-through", test_write_through);
+    g_test_add_data_func("/blk/host-errors/uring", NULL, test_errors_of_the_host);
+    g_test_add_data_func("/blk/host-errors/thread", "thread", test_errors_of_the_host);
+    g_test_add_func("/blk/impossible", test_disks_that_cannot_be);
     g_test_add_func("/blk/other-state", test_state_of_another_disk);
     g_test_add_func("/rate/buckets", test_buckets);
     g_test_add_func("/rate/debt", test_buckets_go_into_debt);

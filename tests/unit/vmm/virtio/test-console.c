@@ -234,6 +234,18 @@ static void test_console_does_not_wait_for_its_client(Fixture *fixture, gconstpo
     g_assert_cmpuint(fixture->log->len, ==, 40 * LARGE);
 }
 
+/* More than one turn carries. */
+static void test_a_long_message_takes_turns(Fixture *fixture, gconstpointer data)
+{
+    RigBuffer parts[] = {{RIG_DATA, LARGE, FALSE}, {RIG_DATA, LARGE + 5, FALSE}};
+    rig_add(fixture->rig, TX(0), parts, 2);
+    rig_kick(fixture->rig, TX(0));
+    g_assert_false(rig_take_used(fixture->rig, TX(0), NULL, NULL));
+    g_assert_cmpuint(fixture->log->len, ==, LARGE);
+    rig_wait_used(fixture->rig, TX(0));
+    g_assert_cmpuint(fixture->log->len, ==, 2 * LARGE + 5);
+}
+
 static void test_input_waits_for_room(Fixture *fixture, gconstpointer data)
 {
     introduce(fixture, FALSE);
@@ -396,6 +408,7 @@ int main(int argc, char **argv)
     ADD("output", test_console_output);
     ADD("without-ports", test_console_works_without_ports);
     ADD("no-waiting", test_console_does_not_wait_for_its_client);
+    ADD("turns-of-one", test_a_long_message_takes_turns);
     ADD("input", test_input_waits_for_room);
     ADD("waiting", test_named_port_waits_for_its_client);
     ADD("leaves", test_a_client_leaves_in_the_middle);

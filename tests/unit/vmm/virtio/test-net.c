@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "tool.h"
 #include "vmm/virtio/net.h"
 
 #define RX 0
@@ -397,6 +398,26 @@ static int open_host_side(struct ifreq *request)
     return fd;
 }
 
+static gboolean is_link_down(void *data)
+{
+    return rig_peek(data, VIRTIO_MMIO_CONFIG + 6, 2) == 0;
+}
+
+/* The guest is told, and the device waits for nothing. */
+static void take_away(Fixture *fixture, const char *name)
+{
+    g_autofree char *ip = g_find_program_in_path("ip");
+    if (!ip || run("%s link delete %s", ip, name) != 0)
+        return;
+    g_assert_false(is_link_down(fixture->rig));
+    rig_wait(fixture->rig, is_link_down, fixture->rig);
+    uint8_t frame[HEADER + 64] = {0};
+    rig_put(fixture->rig, RIG_DATA, frame, sizeof frame);
+    rig_add(fixture->rig, TX, &(RigBuffer){RIG_DATA, sizeof frame, FALSE}, 1);
+    rig_kick(fixture->rig, TX);
+    g_assert_true(rig_take_used(fixture->rig, TX, NULL, NULL));
+}
+
 static void test_real_tap(void)
 {
     struct ifreq request = {.ifr_name = "vmmtest0"};
@@ -426,6 +447,7 @@ static void test_real_tap(void)
         give_room(&fixture, 1, 2048);
         rig_wait_used(fixture.rig, RX);
     } while (memcmp(room + HEADER, frame, sizeof frame) != 0);
+    take_away(&fixture, request.ifr_name);
     tear_down(&fixture);
 }
 
