@@ -11,6 +11,7 @@
 #include "engine/template.h"
 #include "image/kernel.h"
 #include "image/boot.h"
+#include "image/build.h"
 #include "image/seed.h"
 #include "model/check.h"
 #include "net/addresses.h"
@@ -80,9 +81,20 @@ static gboolean copy_kernel(const Create *create, GError **error)
            (spec->initrd == NULL || stead_kernel_take(spec->initrd, dir, "initrd", error));
 }
 
+static gboolean boots_alone(const Create *create, GError **error)
+{
+    if (create->image == NULL || !stead_image_build_is_tiny(create->image->name))
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_UNSUPPORTED, "Run it with --kind microvm.",
+                    "%s has no boot loader: only a microVM boots it", create->image->name);
+    return FALSE;
+}
+
 /* What cannot boot is told now, and not when it is first started. */
 static gboolean find_kernel(const Create *create, GError **error)
 {
+    if (create->instance->kind == STEAD_KIND_VM)
+        return boots_alone(create, error);
     if (create->instance->spec->kernel && !copy_kernel(create, error))
         return FALSE;
     if (create->instance->spec->kernel || create->instance->kind != STEAD_KIND_MICROVM ||

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/paths.h"
+#include "image/boot_folder.h"
 #include "image/boot_parts.h"
 #include "image/confined.h"
 #include "image/format.h"
@@ -72,12 +73,6 @@ static gboolean exists(const char *path)
 {
     struct stat st;
     return lstat(path, &st) == 0;
-}
-
-static gboolean sync_folder(const char *path, GError **error)
-{
-    stead_autofd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir >= 0 && fsync(dir) == 0 ? TRUE : fail_errno(error, "syncing", path);
 }
 
 /* --- The disk as a raw file --- */
@@ -178,7 +173,7 @@ static gboolean fill_folder(const Job *job, const char *folder, GError **error)
         return FALSE;
     g_autofree char *path = g_build_filename(folder, ROOT, NULL);
     g_autofree char *text = g_strconcat(ROOT_PREFIX, place.root, "\n", NULL);
-    return stead_write_file(path, text, -1, 0644, error) && sync_folder(folder, error);
+    return stead_write_file(path, text, -1, 0644, error) && stead_sync_folder(folder, error);
 }
 
 /* Makes the image's boot folder. */
@@ -252,7 +247,7 @@ static gboolean compose(const Job *job, const char *plain, GBytes *piece, const 
     if (fchmod(to, 0644) != 0 || fsync(to) != 0 || g_rename(staged, target) != 0)
         return fail_errno(error, "making", target);
     g_autofree char *folder = g_path_get_dirname(target);
-    return sync_folder(folder, error);
+    return stead_sync_folder(folder, error);
 }
 
 /* Removes those of other agents. One that was asked for may not be open yet, so it stays. */

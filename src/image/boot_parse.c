@@ -59,7 +59,7 @@ GArray *stead_boot_parse_partitions(const char *json, gsize length, guint64 disk
     guint64 sector = json_object_has_member(table, "sectorsize")
                          ? number_member(table, "sectorsize")
                          : SECTOR_MIN;
-    if (sector < SECTOR_MIN || sector > SECTOR_MAX)
+    if (sector < SECTOR_MIN || sector > SECTOR_MAX || sector % SECTOR_MIN != 0)
         return NULL;
     GArray *starts = g_array_new(FALSE, FALSE, sizeof(guint64));
     JsonArray *array = json_node_get_array(list);

@@ -45,6 +45,10 @@ typedef void (*SteadBuildProgress)(const char *stage, double fraction, gpointer 
 gboolean stead_image_build(const SteadBuildOptions *options, SteadBuildProgress progress,
                            gpointer data, GCancellable *cancellable, GError **error);
 
+/* Whether an image of that name lacks what a virtual machine boots by itself with: FALSE also for
+ * one that is not built here. */
+gboolean stead_image_build_is_tiny(const char *release);
+
 /* Whether the release can be built, and the names of all that can, NULL-terminated and static. */
 gboolean stead_image_build_known(const char *release);
 const char *const *stead_image_build_releases(void);

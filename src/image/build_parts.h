@@ -21,12 +21,12 @@ typedef enum {
 typedef struct {
     const char *name;     /* "debian:12" */
     const char *codename; /* "bookworm" */
-    const char *packages; /* comma-separated */
     const char *cache;    /* its folder in the cache */
-    guint64 disk_size;    /* when none is asked for; bytes */
-    guint64 disk_least;   /* that can be asked for */
+    const char *packages; /* comma-separated */
     guint n_packages;     /* about how many that makes with dependencies, for the progress */
     SteadBuildFlavour flavour;
+    guint64 disk_size;  /* when none is asked for; bytes */
+    guint64 disk_least; /* that can be asked for */
 } SteadBuildRelease;
 
 /* NULL when the release cannot be built; otherwise static. */

@@ -26,16 +26,14 @@
 /* depmod loads the library that unpacks modules by itself, where it is there. */
 #define TINY_PACKAGES "linux-image-cloud-amd64,busybox-static,kmod,liblzma5"
 
-#define FULL(n_packages)                                                                           \
-    STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN, n_packages, STEAD_BUILD_FULL
-#define TINY(n_packages)                                                                           \
-    STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN, n_packages, STEAD_BUILD_TINY
+#define FULL STEAD_BUILD_FULL, STEAD_BUILD_DISK_DEFAULT, STEAD_BUILD_DISK_MIN
+#define TINY STEAD_BUILD_TINY, STEAD_BUILD_TINY_DEFAULT, STEAD_BUILD_TINY_MIN
 
 static const SteadBuildRelease releases[] = {
-    {"debian:12", "bookworm", PACKAGES, "bookworm", FULL(232)},
-    {"debian:13", "trixie", PACKAGES ",systemd-repart", "trixie", FULL(225)},
-    {"tiny:12", "bookworm", TINY_PACKAGES, "bookworm-tiny", TINY(45)},
-    {"tiny:13", "trixie", TINY_PACKAGES, "trixie-tiny", TINY(45)},
+    {"debian:12", "bookworm", "bookworm", PACKAGES, 232, FULL},
+    {"debian:13", "trixie", "trixie", PACKAGES ",systemd-repart", 225, FULL},
+    {"tiny:12", "bookworm", "bookworm-tiny", TINY_PACKAGES, 45, TINY},
+    {"tiny:13", "trixie", "trixie-tiny", TINY_PACKAGES, 45, TINY},
 };
 
 static const char *const names[] = {"debian:12", "debian:13", "tiny:12", "tiny:13", NULL};
@@ -52,6 +50,12 @@ const SteadBuildRelease *stead_build_release(const char *name)
 gboolean stead_image_build_known(const char *release)
 {
     return stead_build_release(release) != NULL;
+}
+
+gboolean stead_image_build_is_tiny(const char *release)
+{
+    const SteadBuildRelease *known = stead_build_release(release);
+    return known && known->flavour == STEAD_BUILD_TINY;
 }
 
 const char *const *stead_image_build_releases(void)

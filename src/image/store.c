@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/paths.h"
+#include "image/boot_folder.h"
 #include "image/checksum.h"
 #include "image/format.h"
 
@@ -66,24 +67,6 @@ static gboolean wipe_folder(const char *path, gint64 older_than, GError **error)
     return TRUE;
 }
 
-/* Removes the boot folders of images that are not there: whoever removes a content by hand leaves
- * them. */
-static gboolean sweep_boot(SteadImageStore *store, GError **error)
-{
-    g_autoptr(GDir) dir = g_dir_open(store->boot, 0, error);
-    const char *name;
-    if (dir == NULL)
-        return FALSE;
-    while ((name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *entry = g_build_filename(store->boot, name, NULL);
-        g_autofree char *content = stead_image_store_path(store, name);
-        if ((content == NULL || !g_file_test(content, G_FILE_TEST_EXISTS)) &&
-            !stead_remove_tree(entry, error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
 SteadImageStore *stead_image_store_open(const char *state, GError **error)
 {
     g_autoptr(SteadImageStore) store = g_new0(SteadImageStore, 1);
@@ -100,7 +83,7 @@ SteadImageStore *stead_image_store_open(const char *state, GError **error)
         !wipe_folder(store->staging, G_MAXINT64, error) ||
         !wipe_folder(store->downloads, g_get_real_time() / G_USEC_PER_SEC - DOWNLOAD_KEEP_SECONDS,
                      error) ||
-        !sweep_boot(store, error)) {
+        !stead_boot_folders_sweep(store->boot, store->content, error)) {
         g_prefix_error(error, "opening the image store: ");
         return NULL;
     }
@@ -180,12 +163,6 @@ void stead_image_store_settle(SteadImageStore *store, const char *digest)
     g_mutex_unlock(&store->lock);
 }
 
-static gboolean sync_folder(const char *path, GError **error)
-{
-    stead_autofd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir >= 0 && fsync(dir) == 0 ? TRUE : fail_errno(error, errno, "syncing", path);
-}
-
 /* Whether the content is there already; a file of another size is a damaged one. */
 static gboolean is_stored(const char *path, guint64 size)
 {
@@ -205,7 +182,7 @@ static gboolean settle_in(SteadImageStore *store, int fd, const char *file, guin
         return fail_errno(error, errno, "storing", file);
     if (g_rename(file, path) != 0)
         return fail_errno(error, errno, "storing", path);
-    return sync_folder(store->content, error);
+    return stead_sync_folder(store->content, error);
 }
 
 static SteadImage *new_record(const SteadImageOrigin *origin, const char *digest, guint64 size,
@@ -264,29 +241,18 @@ SteadImage *stead_image_store_add(SteadImageStore *store, const char *file,
     return stored ? new_record(origin, digest.hex, size, virtual_size) : NULL;
 }
 
-/* With the lock held. */
-static gboolean take_boot(SteadImageStore *store, const char *digest, const char *folder,
-                          GError **error)
-{
-    g_autofree char *content = stead_image_store_path(store, digest);
-    g_autofree char *target = stead_image_store_boot_folder(store, digest);
-    if (content == NULL || !g_file_test(content, G_FILE_TEST_EXISTS)) {
-        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the image %.12s was removed meanwhile",
-                        digest);
-        return FALSE;
-    }
-    if (g_file_test(target, G_FILE_TEST_EXISTS))
-        return stead_remove_tree(folder, error);
-    if (g_rename(folder, target) != 0)
-        return fail_errno(error, errno, "storing", target);
-    return sync_folder(store->boot, error);
-}
-
 gboolean stead_image_store_add_boot(SteadImageStore *store, const char *digest, const char *folder,
                                     GError **error)
 {
+    g_autofree char *content = stead_image_store_path(store, digest);
+    g_autofree char *target = stead_image_store_boot_folder(store, digest);
+    gboolean done = FALSE;
     g_mutex_lock(&store->lock);
-    gboolean done = take_boot(store, digest, folder, error);
+    if (content && g_file_test(content, G_FILE_TEST_EXISTS))
+        done = stead_boot_folder_take(folder, target, error);
+    else
+        stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the image %.12s was removed meanwhile",
+                        digest);
     g_mutex_unlock(&store->lock);
     return done;
 }
@@ -311,7 +277,7 @@ static gboolean unlink_content(SteadImageStore *store, const char *digest, guint
     if (g_unlink(path) != 0)
         return fail_errno(error, errno, "removing", path);
     *freed = (guint64)st.st_blocks * 512;
-    return sync_folder(store->content, error);
+    return stead_sync_folder(store->content, error);
 }
 
 gboolean stead_image_store_remove_digest(SteadImageStore *store, const char *digest, guint64 *freed,

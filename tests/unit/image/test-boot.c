@@ -73,6 +73,7 @@ static void test_partitions_none(void)
         "{\"partitiontable\": {\"partitions\": {}}}",
         "{\"partitiontable\": {\"sectorsize\": 0, \"partitions\": []}}",
         "{\"partitiontable\": {\"sectorsize\": 1, \"partitions\": []}}",
+        "{\"partitiontable\": {\"sectorsize\": 514, \"partitions\": []}}",
         "{\"partitiontable\": {\"sectorsize\": 8192, \"partitions\": []}}",
         "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
     };

@@ -462,6 +462,10 @@ static void test_tiny_is_built_apart(void)
     /* Each build forgets the packages that it did not use. */
     g_assert_cmpstr(tiny->cache, !=, full->cache);
     g_assert_cmpuint(tiny->disk_size, <, STEAD_BUILD_DISK_MIN);
+    g_assert_true(stead_image_build_is_tiny("tiny:12"));
+    g_assert_false(stead_image_build_is_tiny("debian:12"));
+    g_assert_false(stead_image_build_is_tiny("mine"));
+    g_assert_false(stead_image_build_is_tiny(NULL));
 }
 
 static void test_tiny_size_is_checked(void)
