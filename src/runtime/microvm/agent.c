@@ -294,7 +294,7 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
     g_cond_init(&agent->changed);
     agent->wire = stead_wire_open(wires, path, &funcs, g_atomic_rc_box_acquire(agent), error);
     if (agent->wire == NULL) {
-        stead_agent_unref(agent);
+        on_release(agent);
         return NULL;
     }
     say_hello(agent, NULL);
