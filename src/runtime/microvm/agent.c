@@ -28,9 +28,10 @@ typedef struct {
     gboolean truncated;
     gboolean started;
     gboolean done;
-    guint32 credit;  /* bytes that may be sent */
-    guint32 pending; /* bytes that came, and were not given back yet */
-    int failure;     /* errno of the guest; 0: none */
+    guint32 credit;   /* bytes that may be sent */
+    guint32 pending;  /* bytes that came, and were not given back yet */
+    int failure;      /* errno of the guest; 0: none */
+    gboolean refused; /* the guest itself has said so */
     char *reason;
     GuestExit exit;
 } Call;
@@ -149,7 +150,8 @@ static void take_failed(Call *call, GuestFields *fields)
 {
     GuestFailed failed = {0};
     guest_failed_fields(fields, &failed);
-    if (guest_fields_end(fields) == 0)
+    call->refused = guest_fields_end(fields) == 0;
+    if (call->refused)
         fail_call(call, failed.error, failed.text);
     else
         fail_call(call, EPROTO, "the agent's answer makes no sense");
@@ -513,7 +515,7 @@ static gboolean send_input(SteadAgent *agent, Call *call, const char *input, gin
 
 static gboolean set_exec_failure(const Call *call, const char *program, GError **error)
 {
-    if (call->started || call->failure == 0 || call->failure == EBADMSG)
+    if (call->started || !call->refused || call->failure == EBADMSG)
         return set_failure(call, error);
     stead_set_error(error, STEAD_ERROR_NOT_FOUND,
                     "No shell is involved: give a program and its arguments, or sh -c '...'.",
