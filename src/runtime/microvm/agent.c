@@ -4,6 +4,9 @@
  * whom, and what came for them. A caller waits for its own channel; the end of the connection, or a
  * new beginning of the guest, ends all of them with a reason.
  *
+ * A channel that was given up belongs to its former call until the agent's last word on it: what is
+ * under way for that one must not come to another.
+ *
  * Questions that are answered at once have a channel too, above those of the protocol, so that an
  * answer that comes too late finds nobody and is dropped.
  */
@@ -23,14 +26,16 @@
 typedef struct {
     guint16 number;
     GuestType wanted; /* a question's answer */
+    gboolean sent;    /* the agent knows of it */
     GByteArray *out;  /* an answer's payload; a command's output */
     GByteArray *err;
     gboolean truncated;
     gboolean started;
     gboolean done;
-    guint32 credit;  /* bytes that may be sent */
-    guint32 pending; /* bytes that came, and were not given back yet */
-    int failure;     /* errno of the guest; 0: none */
+    guint32 credit;   /* bytes that may be sent */
+    guint32 pending;  /* bytes that came, and were not given back yet */
+    int failure;      /* errno of the guest; 0: none */
+    gboolean refused; /* the guest itself has said so */
     char *reason;
     GuestExit exit;
 } Call;
@@ -43,7 +48,8 @@ struct _SteadAgent {
     GuestDecoder decoder; /* the reader's alone */
     GMutex lock;          /* of what follows */
     GCond changed;
-    GHashTable *calls; /* number → Call, borrowed from the callers' stacks */
+    GHashTable *calls;                     /* number → Call, borrowed from the callers' stacks */
+    gboolean given_up[GUEST_CHANNELS + 1]; /* channels without a call that are in use yet */
     guint64 nonce;
     gboolean ready;
     gboolean closed;
@@ -143,13 +149,15 @@ static void fail_all(SteadAgent *agent, int failure, const char *reason)
     g_hash_table_iter_init(&iter, agent->calls);
     while (g_hash_table_iter_next(&iter, NULL, &call))
         fail_call(call, failure, reason);
+    memset(agent->given_up, 0, sizeof agent->given_up);
 }
 
 static void take_failed(Call *call, GuestFields *fields)
 {
     GuestFailed failed = {0};
     guest_failed_fields(fields, &failed);
-    if (guest_fields_end(fields) == 0)
+    call->refused = guest_fields_end(fields) == 0;
+    if (call->refused)
         fail_call(call, failed.error, failed.text);
     else
         fail_call(call, EPROTO, "the agent's answer makes no sense");
@@ -228,6 +236,14 @@ static gboolean take_hello(SteadAgent *agent, const GuestFrame *frame, guint32 *
     return TRUE;
 }
 
+static void take_for_nobody(SteadAgent *agent, const GuestFrame *frame)
+{
+    gboolean is_last =
+        frame->type == GUEST_EXIT || frame->type == GUEST_DONE || frame->type == GUEST_FAILED;
+    if (is_last && frame->channel <= GUEST_CHANNELS)
+        agent->given_up[frame->channel] = FALSE;
+}
+
 static void take_frame(SteadAgent *agent, const GuestFrame *frame)
 {
     gboolean answered = FALSE;
@@ -240,6 +256,8 @@ static void take_frame(SteadAgent *agent, const GuestFrame *frame)
         Call *call = g_hash_table_lookup(agent->calls, GUINT_TO_POINTER(key));
         if (call)
             take_for_call(agent, call, frame);
+        else
+            take_for_nobody(agent, frame);
     }
     g_cond_broadcast(&agent->changed);
     g_mutex_unlock(&agent->lock);
@@ -294,7 +312,7 @@ SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc
     g_cond_init(&agent->changed);
     agent->wire = stead_wire_open(wires, path, &funcs, g_atomic_rc_box_acquire(agent), error);
     if (agent->wire == NULL) {
-        stead_agent_unref(agent);
+        on_release(agent);
         return NULL;
     }
     say_hello(agent, NULL);
@@ -378,7 +396,8 @@ gboolean stead_agent_await_ready(SteadAgent *agent, gint64 deadline, GCancellabl
 static guint16 free_number(SteadAgent *agent, guint from, guint to)
 {
     for (guint number = from; number <= to; number++)
-        if (!g_hash_table_contains(agent->calls, GUINT_TO_POINTER(number)))
+        if (!g_hash_table_contains(agent->calls, GUINT_TO_POINTER(number)) &&
+            !(number <= GUEST_CHANNELS && agent->given_up[number]))
             return (guint16)number;
     return 0;
 }
@@ -411,8 +430,11 @@ static gboolean begin_call(SteadAgent *agent, Call *call, GError **error)
 static void end_call(SteadAgent *agent, Call *call)
 {
     g_mutex_lock(&agent->lock);
-    gboolean abandoned = !call->done && agent->ready && call->number <= GUEST_CHANNELS;
+    gboolean abandoned =
+        call->sent && !call->done && agent->ready && call->number <= GUEST_CHANNELS;
     g_hash_table_remove(agent->calls, GUINT_TO_POINTER((guint)call->number));
+    if (abandoned)
+        agent->given_up[call->number] = TRUE;
     g_mutex_unlock(&agent->lock);
     if (abandoned)
         send_frame(agent, GUEST_CLOSE, call->number, NULL, 0, NULL);
@@ -447,9 +469,9 @@ GBytes *stead_agent_ask(SteadAgent *agent, GuestType question, const void *paylo
         return NULL;
     gulong handler =
         cancellable ? g_cancellable_connect(cancellable, G_CALLBACK(wake), agent, NULL) : 0;
-    gboolean sent = send_frame(agent, question, call.number, payload, length, error);
+    call.sent = send_frame(agent, question, call.number, payload, length, error);
     g_mutex_lock(&agent->lock);
-    gboolean done = sent && await(agent, &call, FALSE, deadline, cancellable, error);
+    gboolean done = call.sent && await(agent, &call, FALSE, deadline, cancellable, error);
     g_mutex_unlock(&agent->lock);
     g_cancellable_disconnect(cancellable, handler);
     end_call(agent, &call);
@@ -462,7 +484,7 @@ GBytes *stead_agent_ask(SteadAgent *agent, GuestType question, const void *paylo
 
 /* ---- commands ---- */
 
-static gboolean send_exec(SteadAgent *agent, const Call *call, const char *const argv[],
+static gboolean send_exec(SteadAgent *agent, Call *call, const char *const argv[],
                           const char *input, GError **error)
 {
     g_autofree GuestExec *exec = g_new0(GuestExec, 1);
@@ -475,10 +497,10 @@ static gboolean send_exec(SteadAgent *agent, const Call *call, const char *const
     guest_exec_fields(&fields, exec);
     gsize length = end_fields(&fields, error);
     if (length > 0 && argv[exec->n_args] == NULL)
-        return send_frame(agent, GUEST_EXEC, call->number, payload, length, error);
-    if (length > 0)
+        call->sent = send_frame(agent, GUEST_EXEC, call->number, payload, length, error);
+    else if (length > 0)
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "more than %d arguments", GUEST_ARGS_MAX);
-    return FALSE;
+    return call->sent;
 }
 
 /* The next part of the input that the guest has room for; 0: the call is over. */
@@ -513,7 +535,7 @@ static gboolean send_input(SteadAgent *agent, Call *call, const char *input, gin
 
 static gboolean set_exec_failure(const Call *call, const char *program, GError **error)
 {
-    if (call->started || call->failure == 0 || call->failure == EBADMSG)
+    if (call->started || !call->refused || call->failure == EBADMSG)
         return set_failure(call, error);
     stead_set_error(error, STEAD_ERROR_NOT_FOUND,
                     "No shell is involved: give a program and its arguments, or sh -c '...'.",

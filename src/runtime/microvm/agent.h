@@ -23,7 +23,7 @@ typedef struct _SteadAgent SteadAgent;
 typedef void (*SteadAgentFunc)(guint32 flags, gpointer user);
 
 /* Connects to the channel's socket. `release` is called with `user` when no call of `func` can
- * follow. The caller owns one reference. */
+ * follow, upon failure too. The caller owns one reference. */
 SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc func,
                              gpointer user, GDestroyNotify release, GError **error);
 void stead_agent_unref(SteadAgent *agent);

@@ -271,10 +271,8 @@ static gboolean connect_all(SteadMonitor *monitor, GError **error)
     g_autofree char *qmp = stead_microvm_path(microvm, monitor->id, "qmp.sock");
     monitor->agent = stead_agent_open(microvm->wires, agent, on_agent, stead_monitor_ref(monitor),
                                       stead_monitor_unref, error);
-    if (monitor->agent == NULL) {
-        stead_monitor_unref(monitor);
+    if (monitor->agent == NULL)
         return FALSE;
-    }
     monitor->qmp = stead_qmp_open(microvm->wires, qmp, on_event, stead_monitor_ref(monitor),
                                   stead_monitor_unref, error);
     return monitor->qmp != NULL;

@@ -236,7 +236,7 @@ static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, g
     g_cond_init(&qmp->answered);
     qmp->wire = stead_wire_open(wires, path, &funcs, stead_qmp_ref(qmp), error);
     if (qmp->wire == NULL) {
-        stead_qmp_unref(qmp);
+        on_release(qmp);
         stead_qmp_unref(qmp);
         return NULL;
     }

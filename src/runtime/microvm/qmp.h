@@ -24,7 +24,7 @@ typedef void (*SteadQmpFunc)(const char *event, JsonObject *data, gpointer user)
 /*
  * Connects and negotiates, which an engine that was just started answers once it is up: TIMEOUT
  * after STEAD_QMP_TIMEOUT_MS, UNAVAILABLE when it ends before. `release` is called with `user` when
- * no call of `func` can follow. The caller owns one reference.
+ * no call of `func` can follow, upon failure too. The caller owns one reference.
  */
 SteadQmp *stead_qmp_open(SteadWires *wires, const char *path, SteadQmpFunc func, gpointer user,
                          GDestroyNotify release, GError **error);

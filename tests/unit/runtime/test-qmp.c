@@ -439,7 +439,8 @@ static void test_nobody_listens(Fixture *f, gconstpointer unused)
     g_clear_error(&error);
     g_assert_null(stead_qmp_open(f->wires, too_long, on_event, f, on_release, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
-    g_assert_false(f->released);
+    g_assert_true(f->released);
+    g_assert_cmpstr(f->events->str, ==, "");
 }
 
 static void test_descriptor_is_passed(Fixture *f, gconstpointer unused)

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs that wait on descriptor 3, which the test has the other end of, and hold descriptor 4:
+ * its end is the end of the last of them.
+ */
+#include "base/detached.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/paths.h"
+
+#define WAIT "read x <&3"
+
+typedef struct {
+    char *dir, *record, *log;
+    int input[2], output[2]; /* pipes; the program has the first and the last end */
+    const char *argv[4];
+    SteadDetachedOptions options;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer unused)
+{
+    f->dir = g_dir_make_tmp("stead-detached-XXXXXX", NULL);
+    f->record = g_build_filename(f->dir, "program.pid", NULL);
+    f->log = g_build_filename(f->dir, "log", NULL);
+    g_assert_cmpint(pipe2(f->input, O_CLOEXEC), ==, 0);
+    g_assert_cmpint(pipe2(f->output, O_CLOEXEC), ==, 0);
+    f->argv[0] = "/bin/sh";
+    f->argv[1] = "-c";
+    f->options = (SteadDetachedOptions){.record = f->record, .argv = f->argv};
+}
+
+static void tear_down(Fixture *f, gconstpointer unused)
+{
+    stead_detached_end(f->record, TRUE, NULL);
+    for (int i = 0; i < 2; i++) {
+        stead_clear_fd(&f->input[i]);
+        stead_clear_fd(&f->output[i]);
+    }
+    stead_remove_tree(f->dir, NULL);
+    g_free(f->dir);
+    g_free(f->record);
+    g_free(f->log);
+}
+
+static gboolean start(Fixture *f, const char *script, GError **error)
+{
+    const int fds[] = {f->input[0], f->output[1]};
+    f->argv[2] = script;
+    f->options.fds = fds;
+    f->options.n_fds = 2;
+    gboolean started = stead_detached_start(&f->options, error);
+    stead_clear_fd(&f->output[1]);
+    return started;
+}
+
+static void start_well(Fixture *f, const char *script)
+{
+    g_autoptr(GError) error = NULL;
+    start(f, script, &error);
+    g_assert_no_error(error);
+}
+
+/* All that the program writes to descriptor 4, until nobody has it any more. */
+static char *read_output(Fixture *f)
+{
+    GString *text = g_string_new(NULL);
+    char bytes[256];
+    for (ssize_t n; (n = read(f->output[0], bytes, sizeof bytes)) > 0;)
+        g_string_append_len(text, bytes, n);
+    return g_string_free(text, FALSE);
+}
+
+static void assert_over(Fixture *f)
+{
+    g_autofree char *output = read_output(f);
+    g_assert_nonnull(output);
+    g_assert_false(stead_detached_is_running(f->record, NULL));
+    g_assert_cmpint(stead_detached_pid(f->record), ==, 0);
+    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+}
+
+static void end_well(Fixture *f, gboolean at_once)
+{
+    g_autoptr(GError) error = NULL;
+    stead_detached_end(f->record, at_once, &error);
+    g_assert_no_error(error);
+    g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
+    assert_over(f);
+}
+
+static void test_found_and_ended(Fixture *f, gconstpointer unused)
+{
+    static const char *const others[] = {"/bin/sh", "-c", "other", NULL};
+    struct stat st;
+    start_well(f, WAIT);
+    g_assert_true(stead_detached_is_running(f->record, NULL));
+    g_assert_true(stead_detached_is_running(f->record, f->argv));
+    g_assert_false(stead_detached_is_running(f->record, others));
+    g_assert_cmpint(stead_detached_pid(f->record), >, 1);
+    g_assert_cmpint(stat(f->record, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
+    end_well(f, FALSE);
+}
+
+static void test_pidfd_tells_the_end(Fixture *f, gconstpointer unused)
+{
+    start_well(f, WAIT);
+    stead_autofd pidfd = stead_detached_open(f->record);
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+    g_assert_cmpint(poll(&poller, 1, 0), ==, 0);
+    stead_clear_fd(&f->input[1]); /* it reads the end */
+    g_assert_cmpint(poll(&poller, 1, STEAD_DETACHED_WAIT_MS), ==, 1);
+    assert_over(f);
+}
+
+/* It is no child of ours, and leads a session of its own. */
+static void test_belongs_to_nobody(Fixture *f, gconstpointer unused)
+{
+    start_well(f, WAIT);
+    int pid = stead_detached_pid(f->record);
+    g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, -1);
+    g_assert_cmpint(getsid(pid), ==, pid);
+}
+
+static void test_descriptors(Fixture *f, gconstpointer unused)
+{
+    start_well(f, "read line <&3; echo \"got $line\" >&4; ls /proc/$$/fd >&4");
+    g_assert_cmpint(write(f->input[1], "words\n", 6), ==, 6);
+    g_autofree char *output = read_output(f);
+    g_assert_true(g_str_has_prefix(output, "got words\n"));
+    g_assert_null(strstr(output, "\n5\n")); /* and none of our others */
+    g_assert_cmpint(fcntl(f->input[0], F_GETFD), ==, FD_CLOEXEC);
+}
+
+static void test_environment(Fixture *f, gconstpointer unused)
+{
+    g_setenv("STEAD_TEST_SECRET", "1", TRUE);
+    start_well(f, "echo \"$PWD ${STEAD_TEST_SECRET-unset} $LC_ALL\" >&4");
+    g_autofree char *output = read_output(f);
+    g_unsetenv("STEAD_TEST_SECRET");
+    g_assert_cmpstr(output, ==, "/ unset C\n");
+}
+
+static void test_log(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *log = NULL;
+    f->options.log = f->log;
+    g_assert_true(g_file_set_contents(f->log, "of the former one, and longer\n", -1, NULL));
+    start_well(f, "echo last words >&2");
+    g_free(read_output(f));
+    g_assert_true(g_file_get_contents(f->log, &log, NULL, NULL));
+    g_assert_cmpstr(log, ==, "last words\n");
+}
+
+static void test_ready(Fixture *f, gconstpointer unused)
+{
+    f->options.ready = "is up";
+    start_well(f, "echo first >&2; echo it is up >&2; " WAIT);
+    g_assert_true(stead_detached_is_running(f->record, f->argv));
+}
+
+static void test_not_ready(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    f->options.ready = "is up";
+    g_assert_false(start(f, "echo first >&2; echo no such thing >&2", &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INTERNAL);
+    g_assert_nonnull(strstr(error->message, "no such thing"));
+    g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
+    assert_over(f);
+}
+
+/* It never says that it is up, but a lot. */
+static void test_chatty(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    f->options.ready = "is up";
+    g_assert_false(start(f, "while echo no >&2; do :; done", &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INTERNAL);
+    assert_over(f);
+}
+
+static void test_missing_program(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    f->argv[0] = "/no/such/program";
+    g_assert_false(start(f, "", &error));
+    g_assert_nonnull(error);
+    g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
+}
+
+static void test_no_place_for_the_record(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *target = g_build_filename(f->dir, "target", NULL);
+    g_assert_cmpint(symlink(target, f->record), ==, 0);
+    g_assert_false(start(f, "echo it runs >&4", &error));
+    g_assert_nonnull(error);
+    g_autofree char *output = read_output(f);
+    g_assert_cmpstr(output, ==, "");
+    g_assert_false(g_file_test(target, G_FILE_TEST_EXISTS));
+}
+
+static gboolean setup(gpointer data)
+{
+    return data != NULL && write(4, "setup\n", 6) == 6;
+}
+
+static void test_setup(Fixture *f, gconstpointer unused)
+{
+    f->options.setup = setup;
+    f->options.data = f;
+    start_well(f, "echo program >&4");
+    g_autofree char *output = read_output(f);
+    g_assert_cmpstr(output, ==, "setup\nprogram\n");
+}
+
+static void test_setup_that_fails(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    f->options.setup = setup;
+    f->options.ready = "is up";
+    g_assert_false(start(f, "echo program >&4", &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INTERNAL);
+    g_autofree char *output = read_output(f);
+    g_assert_cmpstr(output, ==, "");
+    g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
+}
+
+static void test_killed_at_once(Fixture *f, gconstpointer unused)
+{
+    gint64 begin = g_get_monotonic_time();
+    f->options.ready = "is up";
+    start_well(f, "trap '' TERM; echo is up >&2; " WAIT);
+    end_well(f, TRUE);
+    g_assert_cmpint(g_get_monotonic_time() - begin, <,
+                    STEAD_DETACHED_WAIT_MS * G_TIME_SPAN_MILLISECOND);
+}
+
+/* What it forked of itself ends with it: nobody holds the pipe any more. */
+static void test_children_end_too(Fixture *f, gconstpointer unused)
+{
+    f->options.ready = "is up";
+    start_well(f, "( " WAIT " ) & echo is up >&2; " WAIT);
+    end_well(f, FALSE);
+}
+
+static void assert_nobody(Fixture *f, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_true(g_file_set_contents(f->record, text, -1, NULL));
+    g_assert_false(stead_detached_is_running(f->record, NULL));
+    g_assert_cmpint(stead_detached_pid(f->record), ==, 0);
+    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+    g_assert_true(stead_detached_end(f->record, TRUE, &error));
+    g_assert_no_error(error);
+    g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
+}
+
+/* Ourselves, as it were, but for the boot or the start time: we are still here afterwards. */
+static void test_records_of_nobody(Fixture *f, gconstpointer unused)
+{
+    static const char *const damaged[] = {"",
+                                          "\n",
+                                          "\n\n",
+                                          "a boot\na command\n",
+                                          "a boot\na command\n12 (x",
+                                          "a\nb\n-1 (x) S 1 1\n",
+                                          "a\nb\n1 (x) S 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"};
+    g_autofree char *stat = NULL;
+    g_autofree char *boot = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(damaged); i++)
+        assert_nobody(f, damaged[i]);
+    g_assert_true(g_file_get_contents("/proc/self/stat", &stat, NULL, NULL));
+    g_assert_true(g_file_get_contents("/proc/sys/kernel/random/boot_id", &boot, NULL, NULL));
+    g_autofree char *other_boot = g_strdup_printf("another boot\ncommand\n%s", stat);
+    g_autofree char *other_start = g_strdup_printf(
+        "%scommand\n%d (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0\n", boot, (int)getpid());
+    assert_nobody(f, other_boot);
+    assert_nobody(f, other_start);
+}
+
+static void test_no_record(Fixture *f, gconstpointer unused)
+{
+    g_assert_true(stead_detached_end(f->record, FALSE, NULL));
+    g_assert_false(stead_detached_is_running(f->record, NULL));
+    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*test)(Fixture *f, gconstpointer unused);
+    } tests[] = {
+        {"found-and-ended", test_found_and_ended},
+        {"pidfd-tells-the-end", test_pidfd_tells_the_end},
+        {"belongs-to-nobody", test_belongs_to_nobody},
+        {"descriptors", test_descriptors},
+        {"environment", test_environment},
+        {"log", test_log},
+        {"ready", test_ready},
+        {"not-ready", test_not_ready},
+        {"chatty", test_chatty},
+        {"missing-program", test_missing_program},
+        {"no-place-for-the-record", test_no_place_for_the_record},
+        {"setup", test_setup},
+        {"setup-that-fails", test_setup_that_fails},
+        {"killed-at-once", test_killed_at_once},
+        {"children-end-too", test_children_end_too},
+        {"records-of-nobody", test_records_of_nobody},
+        {"no-record", test_no_record},
+    };
+    g_test_init(&argc, &argv, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *path = g_strconcat("/detached/", tests[i].name, NULL);
+        g_test_add(path, Fixture, NULL, set_up, tests[i].test, tear_down);
+    }
+    return g_test_run();
+}
