@@ -523,7 +523,7 @@ static gpointer renew(gpointer data)
 {
     Renewal *renewal = data;
     GuestRenew asked = {.host_name = "b", .machine_id = "", .domain = "", .realtime = 1};
-    stead_agent_renew(renewal->f->agent, &asked, patience(), &renewal->error);
+    stead_agent_renew(renewal->f->agent, &asked, patience(), NULL, &renewal->error);
     return NULL;
 }
 
