@@ -55,6 +55,14 @@ static gboolean take_mtu(int socket_fd, const char *name, const char *bridge, GE
     return ioctl(socket_fd, SIOCSIFMTU, &request) == 0 || fail(error, name, "setting the MTU of");
 }
 
+static gboolean is_on(const char *bridge, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/master", name);
+    g_autofree char *target = g_file_read_link(path, NULL);
+    g_autofree char *master = target ? g_path_get_basename(target) : NULL;
+    return g_strcmp0(master, bridge) == 0;
+}
+
 static gboolean join_bridge(int socket_fd, const char *name, const char *bridge, GError **error)
 {
     struct ifreq request = {0};
@@ -64,8 +72,11 @@ static gboolean join_bridge(int socket_fd, const char *name, const char *bridge,
         stead_set_error(error, STEAD_ERROR_NOT_FOUND, NULL, "the host has no bridge '%s'", bridge);
         return FALSE;
     }
-    if (ioctl(socket_fd, SIOCBRADDIF, &request) != 0 && errno != EBUSY)
+    int failed = ioctl(socket_fd, SIOCBRADDIF, &request) == 0 ? 0 : errno;
+    if (failed && !is_on(bridge, name)) {
+        errno = failed;
         return fail(error, bridge, "joining the bridge");
+    }
     return take_mtu(socket_fd, name, bridge, error);
 }
 

@@ -16,7 +16,8 @@
  */
 int stead_tap_open(const char *bridge, const char *id, guint index, GError **error);
 
-/* Puts a tap that was made without a bridge on one; success when it is there. */
+/* Puts a tap that was made without a bridge on one; success when it is there. BUSY when it is on
+ * another. */
 gboolean stead_tap_join(const char *bridge, const char *id, guint index, GError **error);
 
 /* What a tap has carried, by the host's count: bytes that the guest sent and received. FALSE when
