@@ -125,6 +125,7 @@ static void test_takes_the_mtu(Fixture *f, gconstpointer unused)
     g_assert_cmpint(mtu_of(TAP), ==, 1400);
     stead_autofd other = stead_tap_open(NULL, ID, 1, &error);
     g_assert_no_error(error);
+    g_assert_cmpint(other, >=, 0);
     g_assert_cmpint(mtu_of("st1a2b3c4d-1"), ==, 1500);
 }
 
