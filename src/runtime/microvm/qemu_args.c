@@ -105,7 +105,8 @@ static void add_disk(GPtrArray *args, const SteadMachineDisk *disk, guint index,
         describe_file(json, i == 0 ? disk->format : "qcow2", i == 0 ? "unmap" : "ignore",
                       i > 0 || disk->read_only, *set);
     }
-    if (backing == 0 && g_str_equal(disk->format, "qcow2"))
+    /* The chain ends here, whatever the last file's header says. */
+    if (backing > 0 || g_str_equal(disk->format, "qcow2"))
         g_string_append(json, ",\"backing\":null");
     for (guint i = 0; i <= backing; i++)
         g_string_append_c(json, '}');
