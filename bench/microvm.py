@@ -3,9 +3,10 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
-from host import STEAD, spend
+from host import Failed, STEAD, spend
 from measure import Row, Sample, alternate, timed
 
 TINY = "tiny:12"
@@ -14,6 +15,7 @@ CACHE = Path(os.environ.get("STEAD_TEST_IMAGE_CACHE", "/var/tmp/stead-test-cache
 SMALL = ["--kind", "microvm", "--memory", "128M", "--cpus", "1"]
 ROUNDS = 7
 CROWD = 50
+WARM_SECONDS = 60
 
 
 def take_image(host, name, cached):
@@ -42,11 +44,27 @@ def clone(host):
     host.stead("template", "create", "base", "--from", "a")
     cloned, booted = alternate([lambda: until_answer(host, "b", "template:base"),
                                 lambda: until_answer(host, "c", *SMALL, TINY)], rounds=ROUNDS)  # fmt: skip
-    yield Row("`run template:` until a command answers, tiny guest", cloned, "its cold boot", booted,
+    yield Row("`run template:` until a command answers, tiny guest", cloned, "its cold boot", booted)
+    host.stead("template", "warm", "base", "1")
+    warm = []
+    for n in range(ROUNDS):
+        await_warm(host)
+        warm.append(until_answer(host, f"w{n}", "template:base"))
+    host.stead("template", "warm", "base", "0")
+    yield Row("the same with an engine started ahead (--warm)", Sample(warm), "its cold boot", booted,
               1 / 25, "ratio <= 0.04")
     again = Sample(spend(STEAD, "exec", "a", "--", "hostname", env=host.env) for _ in range(ROUNDS))
     yield Row("`stead exec` in a guest that has run it before", again)
     yield own_memory(host)
+
+
+def await_warm(host):
+    deadline = time.monotonic() + WARM_SECONDS
+    while host.show("template", "show", "base")["warm-ready"] < 1:
+        if time.monotonic() > deadline:
+            raise Failed("no engine was started ahead")
+        time.sleep(0.1)
+    time.sleep(0.5)  # and the host rests
 
 
 def own_memory(host):

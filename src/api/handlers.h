@@ -52,6 +52,7 @@ STEAD_HANDLER(image_remove);
 STEAD_HANDLER(template_list);
 STEAD_HANDLER(template_create);
 STEAD_HANDLER(template_show);
+STEAD_HANDLER(template_warm);
 STEAD_HANDLER(template_remove);
 
 /* networks.c */

@@ -24,16 +24,16 @@ static const struct {
      "started accel error restart-needed late"},
     {"Instance", "id name project kind kind-reason spec image-digest disks nics state want-running "
                  "asked asked-force asked-timeout-ms ready ending restoring restart-needed stage "
-                 "addresses accel engine engine-reason template unborn error restarts created "
+                 "addresses accel engine engine-reason template unborn warm error restarts created "
                  "started domain networks uptime-ms job"},
     {"ExecResult", "exit-code stdout stderr truncated"},
     {"Display", "type listen port password"},
     {"Stats", "name cpu-ns memory-used memory-max memory-resident disk-read disk-written "
               "net-received net-sent time"},
     {"Snapshot", "id instance name parent memory complete size spec created"},
-    {"Template",
-     "id name from parent kind spec image-digest accel engine disks nics host-keys complete "
-     "size created users clones image memory cpus resident"},
+    {"Template", "id name from parent kind spec image-digest accel engine disks nics host-keys "
+                 "complete warm warm-ready "
+                 "size created users clones image memory cpus resident"},
     {"Image", "name digest source published size virtual-size agent created used-by"},
     {"CatalogueEntry", "name title address aliases local"},
     {"Network", "id name project spec libvirt-name bridge created instances leases leases-unknown"},

@@ -52,8 +52,9 @@ const SteadRoute stead_routes[] = {
     {"DELETE", "/v1/images/{image}", stead_api_image_remove, "Remove an image", NULL, NULL, STEAD_ANSWER_NOTHING, NULL},
 
     {"GET", "/v1/templates", stead_api_template_list, "List templates", NULL, NULL, STEAD_ANSWER_LIST, "Template"},
-    {"POST", "/v1/templates", stead_api_template_create, "Freeze an instance", NULL, "name! from!", STEAD_ANSWER_JOB, NULL},
+    {"POST", "/v1/templates", stead_api_template_create, "Freeze an instance", NULL, "name! from! warm", STEAD_ANSWER_JOB, NULL},
     {"GET", "/v1/templates/{template}", stead_api_template_show, "Show a template", NULL, NULL, STEAD_ANSWER_OBJECT, "Template"},
+    {"POST", "/v1/templates/{template}/warm", stead_api_template_warm, "Keep engines started ahead", NULL, "count!", STEAD_ANSWER_NOTHING, NULL},
     {"DELETE", "/v1/templates/{template}", stead_api_template_remove, "Remove a template", NULL, NULL, STEAD_ANSWER_JOB, NULL},
 
     {"GET", "/v1/networks", stead_api_network_list, "List networks", NULL, NULL, STEAD_ANSWER_LIST, "Network"},

@@ -32,6 +32,7 @@ static const SteadColumn fields[] = {
     {"Memory", "memory", STEAD_CELL_SIZE},
     {"Size on disk", "size", STEAD_CELL_SIZE},
     {"Loaded", "resident", STEAD_CELL_SIZE},
+    {"Warm", "warm-ready", STEAD_CELL_TEXT},
     {"Used by", "users", STEAD_CELL_LIST},
     {"Created", "created", STEAD_CELL_TIME},
     {"Id", "id", STEAD_CELL_TEXT},
@@ -55,7 +56,32 @@ static int run_create(SteadCall *call, GError **error)
         return 2;
     }
     g_autoptr(JsonNode) body = stead_json_texts("name", name, "from", from, NULL);
+    json_object_set_int_member(json_node_get_object(body), "warm",
+                               (gint64)stead_call_number(call, "warm", 0));
     return stead_watch_request(call, "POST", "/v1/templates", body, name, NULL, error);
+}
+
+static int run_warm(SteadCall *call, GError **error)
+{
+    guint64 count;
+    const char *given = stead_call_argument(call, 1);
+    g_autofree char *path =
+        stead_client_path("templates", stead_call_argument(call, 0), "warm", NULL);
+    if (!g_ascii_string_to_unsigned(given, 10, 0, G_MAXINT32, &count, NULL)) {
+        stead_set_error(error, STEAD_ERROR_INVALID, NULL, "'%.40s' is not a number", given);
+        return 2;
+    }
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    json_builder_begin_object(builder);
+    json_builder_set_member_name(builder, "count");
+    json_builder_add_int_value(builder, (gint64)count);
+    json_builder_end_object(builder);
+    g_autoptr(JsonNode) body = stead_json_build(builder);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(JsonNode) answer = stead_call_request(call, "POST", path, body, &why);
+    if (why)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return answer == NULL && error && *error ? 1 : 0;
 }
 
 static const SteadArgument new_one[] = {
@@ -79,7 +105,18 @@ static const SteadOption create_options[] = {
      .metavar = "INSTANCE",
      .doc = "a microvm that runs and is ready",
      .complete = STEAD_COMPLETE_INSTANCE},
+    {.name = "warm",
+     .type = STEAD_OPTION_NUMBER,
+     .metavar = "N",
+     .doc = "keep N engines for the next clones started ahead; each takes memory",
+     .fallback = "0"},
     STEAD_FORMAT_OPTION,
+    {NULL},
+};
+
+static const SteadArgument one_and_count[] = {
+    {.name = "TEMPLATE", .doc = "the template", .complete = STEAD_COMPLETE_TEMPLATE},
+    {.name = "N", .doc = "how many; 0 for none"},
     {NULL},
 };
 
@@ -127,6 +164,18 @@ const SteadCommand stead_cmd_template_show = {
     .options = stead_format_options,
     .collection = &templates,
     .run = stead_collection_show,
+};
+
+const SteadCommand stead_cmd_template_warm = {
+    .name = "template warm",
+    .section = STEAD_SECTION_STORE,
+    .summary = "Keep engines for the next clones started ahead",
+    .description = "A clone that takes one of them is there in some 30 milliseconds. Each is a "
+                   "process with memory of its own; 'stead template show' tells how many are "
+                   "ready.",
+    .arguments = one_and_count,
+    .collection = &templates,
+    .run = run_warm,
 };
 
 const SteadCommand stead_cmd_template_rm = {

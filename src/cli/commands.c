@@ -62,6 +62,7 @@ const SteadCommand *const stead_commands[] = {
     &stead_cmd_template_create,
     &stead_cmd_template_ls,
     &stead_cmd_template_show,
+    &stead_cmd_template_warm,
     &stead_cmd_template_rm,
     &stead_cmd_image,
     &stead_cmd_image_pull,

@@ -36,6 +36,7 @@ extern const SteadCommand stead_cmd_template;
 extern const SteadCommand stead_cmd_template_create;
 extern const SteadCommand stead_cmd_template_ls;
 extern const SteadCommand stead_cmd_template_show;
+extern const SteadCommand stead_cmd_template_warm;
 extern const SteadCommand stead_cmd_template_rm;
 
 extern const SteadCommand stead_cmd_balloon;

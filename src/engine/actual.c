@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/template.h"
 
 #define MAX_BACKOFF_S 60
 /* A run this long counts as a success: the next restart does not wait. */
@@ -108,6 +108,7 @@ void stead_engine_on_job_ended(SteadJob *job, gpointer data)
 {
     SteadEngine *engine = data;
     const char *lock = stead_job_lock(job);
+    stead_warm_on_job_ended(job, engine);
     if (lock == NULL || !g_str_has_prefix(lock, STEAD_INSTANCE_LOCK) ||
         stead_jobs_active_with_lock(engine->jobs, lock))
         return;

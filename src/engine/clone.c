@@ -88,17 +88,13 @@ static gboolean copy_template(gpointer data, GError **error)
     return template != NULL;
 }
 
-static gboolean clone_disk(const Create *create, const SteadTemplate *template, guint n,
-                           GError **error)
+static gboolean make_disk(const SteadPaths *paths, const SteadDiskRecord *base, const char *stem,
+                          guint n, GPtrArray *disks, GError **error)
 {
-    const SteadEngine *engine = create->engine;
-    SteadInstance *instance = create->instance;
-    const SteadDiskRecord *base = template->disks->pdata[n];
     g_autofree char *folder = g_path_get_dirname(base->path);
     g_autofree char *name = g_strdup_printf("overlay%u.qcow2", n);
     g_autofree char *overlay = g_build_filename(folder, name, NULL);
-    g_autofree char *stem = stead_disk_stem(instance->name, instance->id, n);
-    g_autoptr(SteadDisk) disk = stead_disk_copy_prepared(engine->paths, stem, overlay, 0, error);
+    g_autoptr(SteadDisk) disk = stead_disk_copy_prepared(paths, stem, overlay, 0, error);
     if (disk == NULL)
         return FALSE;
     SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
@@ -109,21 +105,33 @@ static gboolean clone_disk(const Create *create, const SteadTemplate *template, 
     for (guint i = 0; base->backing && base->backing[i]; i++)
         g_strv_builder_add(backing, base->backing[i]);
     record->backing = g_strv_builder_end(backing);
-    g_ptr_array_add(instance->disks, record);
+    g_ptr_array_add(disks, record);
+    return TRUE;
+}
+
+gboolean stead_clone_make_disks(const SteadPaths *paths, const SteadTemplate *template,
+                                const char *id, const char *name, GPtrArray *disks, GError **error)
+{
+    for (guint i = 0; i < template->disks->len; i++) {
+        g_autofree char *stem = stead_disk_stem(name, id, i);
+        if (!make_disk(paths, template->disks->pdata[i], stem, i, disks, error))
+            return FALSE;
+    }
     return TRUE;
 }
 
 gboolean stead_clone_disks(Create *create, GError **error)
 {
     Template of = {create, NULL};
+    SteadInstance *instance = create->instance;
+    if (instance->warm && instance->disks->len > 0)
+        return TRUE; /* its engine has them open */
     if (!stead_job_sync(create->job, copy_template, &of, error))
         return FALSE;
     g_autoptr(SteadTemplate) template = of.template;
-    g_ptr_array_set_size(create->instance->disks, 0);
-    for (guint i = 0; i < template->disks->len; i++)
-        if (!clone_disk(create, template, i, error))
-            return FALSE;
-    return TRUE;
+    g_ptr_array_set_size(instance->disks, 0);
+    return stead_clone_make_disks(create->engine->paths, template, instance->id, instance->name,
+                                  instance->disks, error);
 }
 
 /* ---- host keys ---- */
@@ -259,6 +267,33 @@ gboolean stead_clone_renew(SteadRuntime *runtime, const SteadMachine *machine,
     if (first && (identity.domain = domain_of(first)) &&
         stead_address_plan(first->spec, &plan, NULL))
         identity.dns = dns = stead_ipv4_format(plan.gateway);
+    return stead_runtime_renew(runtime, machine->id, &identity, RENEW_TIMEOUT_MS, cancellable,
+                               error);
+}
+
+/* Its template's own identity, which changes nothing, on no network. */
+gboolean stead_clone_rehearse(SteadRuntime *runtime, const SteadMachine *machine,
+                              const SteadTemplate *template, const GPtrArray *networks,
+                              GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GPtrArray) nics =
+        g_ptr_array_new_with_free_func((GDestroyNotify)stead_identity_nic_free);
+    g_autoptr(GPtrArray) keys = g_ptr_array_new();
+    g_auto(GStrv) parts = g_strsplit(template->id, "-", -1);
+    g_autofree char *digits = g_strjoinv("", parts);
+    SteadIdentity identity = {
+        .hostname = template->from, .machine_id = digits, .nics = nics, .keys = keys};
+    for (guint i = 0; i < template->nics->len; i++) {
+        const SteadNicRecord *record = template->nics->pdata[i];
+        SteadIdentityNic *nic = networks->pdata[i] ? renew_nic(record, record, networks->pdata[i])
+                                                   : g_new0(SteadIdentityNic, 1);
+        g_clear_pointer(&nic->bridge, g_free);
+        if (nic->was == NULL) {
+            nic->was = g_strdup(record->mac);
+            nic->mac = g_strdup(record->mac);
+        }
+        g_ptr_array_add(nics, nic);
+    }
     return stead_runtime_renew(runtime, machine->id, &identity, RENEW_TIMEOUT_MS, cancellable,
                                error);
 }

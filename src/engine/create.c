@@ -323,13 +323,20 @@ SteadJob *stead_engine_create(SteadEngine *engine, const char *name, SteadInstan
     if (template && !begin_clone(instance, template, error))
         return NULL;
     g_autoptr(GPtrArray) others = stead_table_list(engine->instances);
-    if (!stead_claims_check(others, NULL, spec, error) ||
-        !stead_table_add(engine->instances, instance, error))
+    if (!stead_claims_check(others, NULL, spec, error))
         return NULL;
+    gboolean warm = template && start && stead_warm_take(engine, template, instance);
+    if (!stead_table_add(engine->instances, instance, error)) {
+        if (warm)
+            stead_warm_give_back(engine, instance);
+        return NULL;
+    }
     SteadInstance *kept = g_steal_pointer(&instance);
     stead_engine_live(engine, kept->id)->settled = TRUE;
     SteadJob *job = stead_engine_submit_create(engine, kept, error);
     if (job == NULL) {
+        if (warm)
+            stead_warm_give_back(engine, kept);
         stead_table_remove(engine->instances, kept->id, NULL);
         return NULL;
     }

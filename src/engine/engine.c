@@ -6,7 +6,7 @@
  * listened to from the beginning, but its word counts only after the first reconciliation.
  */
 #include "base/error.h"
-#include "engine/state.h"
+#include "engine/template.h"
 #include "host/checks.h"
 #include "runtime/microvm/microvm.h"
 #include "runtime/vm/vm.h"
@@ -80,6 +80,7 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
     SteadEngine *engine = g_new0(SteadEngine, 1);
     engine->paths = paths;
     engine->opened = g_get_monotonic_time();
+    engine->warm = stead_warm_new();
     engine->live = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, stead_live_free);
     engine->heard =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)stead_actual_free);
@@ -117,6 +118,7 @@ void stead_engine_close(SteadEngine *engine)
     }
     if (engine->probes)
         g_thread_pool_free(engine->probes, TRUE, TRUE);
+    stead_warm_end(engine);
     g_hash_table_unref(engine->live);
     g_hash_table_unref(engine->heard);
     for (guint i = 0; i < STEAD_N_KINDS; i++)

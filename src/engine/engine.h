@@ -179,7 +179,12 @@ JsonNode *stead_engine_show_template(SteadEngine *engine, const SteadTemplate *t
 /* Freezes a running, ready instance (by name or id), which goes on. UNSUPPORTED for kinds that
  * cannot; STATE; CONFLICT when the name is taken. */
 SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, const char *from,
-                                       GError **error);
+                                       guint64 warm, GError **error);
+/* Keeps so many engines for its next clones started ahead; 0: none. INVALID above STEAD_MAX_WARM.
+ */
+gboolean stead_engine_warm_template(SteadEngine *engine, const char *name, guint64 warm,
+                                    GError **error);
+#define STEAD_MAX_WARM 64
 /* BUSY while clones, or templates that were made of them, stand on it. */
 SteadJob *stead_engine_remove_template(SteadEngine *engine, const char *name, GError **error);
 

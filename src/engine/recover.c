@@ -379,8 +379,10 @@ static gboolean settle(gpointer data, GError **error)
     engine->adopted = TRUE;
     if (first)
         settle_parts(engine);
-    if (first)
+    if (first) {
         stead_engine_settle_templates(engine);
+        stead_warm_refill_all(engine);
+    }
     g_autoptr(GPtrArray) instances = stead_table_list(engine->instances);
     for (guint i = 0; i < instances->len; i++) {
         SteadInstance *instance = instances->pdata[i];

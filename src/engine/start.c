@@ -27,6 +27,7 @@ typedef struct {
     SteadTemplate *template; /* a copy, of a clone that has not gone on from it yet; NULL */
     const char *address;     /* of the first interface that has one; NULL */
     gboolean fresh;          /* this job has just defined it */
+    gboolean warm;           /* its engine was started ahead, and stands still */
     gboolean running;        /* it runs already */
 } Start;
 
@@ -103,6 +104,7 @@ static gboolean begin_start(gpointer data, GError **error)
         return FALSE;
     start->hostname = g_strdup(stead_engine_hostname(instance));
     start->digest = g_strdup(instance->image_digest);
+    start->warm = instance->warm;
     copy_networks(start, instance);
     if (instance->unborn && !copy_template(start, instance, error))
         return FALSE;
@@ -125,6 +127,7 @@ static gboolean finish_start(gpointer data, GError **error)
     instance->started = g_get_real_time();
     instance->restart_needed = FALSE;
     instance->unborn = FALSE;
+    instance->warm = FALSE;
     if (instance->state == STEAD_STATE_STARTING &&
         !stead_engine_set_state(start->engine, instance, STEAD_STATE_RUNNING, NULL, error))
         return FALSE;
@@ -262,7 +265,9 @@ static void give_slot(SteadEngine *engine)
 static gboolean go_on(const Start *start, GCancellable *cancellable, GError **error)
 {
     SteadCloneKeys *making = stead_clone_keys_begin(start->template, start->machine->dir);
-    gboolean started = start_machine(start, error);
+    gboolean started =
+        start_machine(start, error) &&
+        (!start->warm || stead_runtime_resume(start->runtime, start->machine->id, error));
     g_autoptr(GPtrArray) keys = stead_clone_keys_end(making, started ? error : NULL);
     return started && keys &&
            stead_clone_renew(start->runtime, start->machine, start->template, start->hostname,

@@ -54,6 +54,8 @@ struct _SteadEngine {
     GMutex change_mutex; /* with change_cond and changes: bodies wait for states to change */
     GCond change_cond;
     guint changes;
+    GPtrArray *warm; /* warm.c */
+    guint warm_timer;
     GMutex slots_mutex; /* with slots_cond and slots_taken: clones that go on from their template */
     GCond slots_cond;
     guint slots_taken;

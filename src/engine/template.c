@@ -195,6 +195,7 @@ static gboolean complete(gpointer data, GError **error)
     }
     stead_events_emit(engine->events, "template.created", kept->name,
                       stead_event_data("from", kept->from, NULL));
+    stead_warm_refill(engine, kept);
     return TRUE;
 }
 
@@ -291,14 +292,42 @@ static SteadTemplate *describe(const SteadInstance *instance, const char *name)
     return template;
 }
 
+static gboolean check_warm(guint64 warm, GError **error)
+{
+    if (warm <= STEAD_MAX_WARM)
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_INVALID, NULL, "at most %d engines are started ahead",
+                    STEAD_MAX_WARM);
+    return FALSE;
+}
+
+gboolean stead_engine_warm_template(SteadEngine *engine, const char *name, guint64 warm,
+                                    GError **error)
+{
+    SteadTemplate *template = stead_engine_template(engine, name, error);
+    if (template == NULL || !check_warm(warm, error))
+        return FALSE;
+    guint before = template->warm;
+    template->warm = (guint)warm;
+    if (!stead_table_save(engine->templates, template, error)) {
+        template->warm = before;
+        return FALSE;
+    }
+    if (template->warm < before)
+        stead_warm_drop(engine, template);
+    stead_warm_refill(engine, template);
+    return TRUE;
+}
+
 SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, const char *from,
-                                       GError **error)
+                                       guint64 warm, GError **error)
 {
     SteadInstance *instance = stead_engine_instance(engine, from, error);
     if (instance == NULL || !stead_name_check("template", name, error) ||
-        !may_freeze(engine, instance, error))
+        !check_warm(warm, error) || !may_freeze(engine, instance, error))
         return NULL;
     g_autoptr(SteadTemplate) template = describe(instance, name);
+    template->warm = (guint)warm;
     if (!stead_table_add(engine->templates, template, error))
         return NULL;
     SteadTemplate *kept = g_steal_pointer(&template);
@@ -337,6 +366,7 @@ JsonNode *stead_engine_show_template(SteadEngine *engine, const SteadTemplate *t
         json_array_add_string_element(names, users->pdata[i]);
     json_object_set_array_member(object, "users", names);
     json_object_set_int_member(object, "clones", users->len);
+    json_object_set_int_member(object, "warm-ready", stead_warm_ready(engine, template->id));
     json_object_set_string_member(object, "image", template->spec->image);
     json_object_set_int_member(object, "memory", (gint64) template->spec->memory.max);
     json_object_set_int_member(object, "cpus", template->spec->cpus);
@@ -356,6 +386,7 @@ static gboolean remove_body(SteadJob *job, gpointer data, GError **error)
 static SteadJob *submit_remove(SteadEngine *engine, const SteadTemplate *template, GError **error)
 {
     g_autofree char *dir = stead_engine_template_dir(engine, template->id);
+    stead_warm_drop(engine, template);
     stead_runtime_frozen_drop(stead_engine_runtime(engine, template->kind), dir);
     return stead_engine_submit_named(engine, "template", "template.remove", remove_body,
                                      stead_op_new(engine, NULL, template->id), error);

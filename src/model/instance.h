@@ -47,6 +47,7 @@ typedef struct {
     char *image_digest; /* hex SHA-256 of the image that its root disk stands on; NULL: none yet */
     char *template;     /* id of the template that it is a clone of; NULL: none */
     gboolean unborn;    /* a clone that has not gone on from its template yet */
+    gboolean warm;      /* whose engine was started ahead, and stands still */
     GPtrArray *disks;   /* SteadDiskRecord, the root disk first */
     GPtrArray *nics;    /* SteadNicRecord, in the order of spec->networks */
     char *restoring;    /* id of the snapshot that is being restored; NULL */
@@ -143,6 +144,7 @@ typedef struct {
     GPtrArray *disks;  /* SteadDiskRecord: read-only; `path` is what a clone's disk stands on */
     GPtrArray *nics;   /* SteadNicRecord: what the guest believes to have */
     GStrv host_keys;   /* types of its SSH host keys: "ed25519" */
+    guint warm;        /* engines that are kept started ahead */
     gboolean complete; /* FALSE: being made; a restart of the daemon removes it */
     guint64 size;      /* bytes on disk */
     gint64 created;

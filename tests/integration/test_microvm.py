@@ -271,6 +271,41 @@ def test_the_balloon_takes_memory(site):
     assert site.cli("balloon", "a", "1G", check=False).returncode == 2
 
 
+def warm_engines(site):
+    """Processes of engines that are nobody's yet: they bear their template's name."""
+    mark = f"guest={site.daemon.host.prefix}-base"
+    return {pid for pid, command in stead._processes() if mark in command.split("\0")}
+
+
+def test_engines_that_were_started_ahead(site):
+    ready = lambda n: lambda: site.api.get("/v1/templates/base")["warm-ready"] == n  # noqa: E731
+    site.cli("template", "warm", "base", "2")
+    try:
+        stead.poll(ready(2), 60, "two engines started ahead")
+        before = warm_engines(site)
+        assert len(before) == 2
+        taken = site.clone("a", check=False)
+        assert taken.returncode == 4 and warm_engines(site) == before, "a refusal cost an engine"
+        site.clone("w")
+        assert site.api.get("/v1/instances/w")["ready"]
+        assert site.sh("w", "hostname; cat /etc/machine-id").split("\n")[0] == "w"
+        assert site.sh("a", "ping -c 1 -W 5 w > /dev/null && echo reached") == "reached"
+        assert len(before & warm_engines(site)) == 2, "w runs on none of them"
+        site.cli("restart", "w", timeout=120)
+        assert site.sh("w", "hostname") == "w"
+        stead.poll(ready(2), 60, "another one")
+        site.daemon.kill()
+        site.daemon.start()
+        assert site.sh("w", "hostname") == "w"
+        stead.poll(ready(2), 60, "two engines of the next daemon")
+        assert not before & warm_engines(site) and len(warm_engines(site)) == 2
+    finally:
+        site.cli("rm", "--force", "w", check=False)
+        site.cli("template", "warm", "base", "0")
+    stead.poll(lambda: not warm_engines(site), 30, "all of them to end")
+    assert site.cli("template", "warm", "base", "1000", check=False).returncode == 2
+
+
 def test_nothing_is_left(site):
     site.run(IMAGE, "gone", "--memory", "128M", "--cpus", "1", timeout=120)
     pid = site.pid("gone")

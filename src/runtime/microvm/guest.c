@@ -138,7 +138,7 @@ static gboolean join_bridges(const char *id, const SteadIdentity *identity, GErr
 {
     for (guint i = 0; i < identity->nics->len; i++) {
         const SteadIdentityNic *nic = identity->nics->pdata[i];
-        if (!stead_tap_join(nic->bridge, id, i, error))
+        if (nic->bridge && !stead_tap_join(nic->bridge, id, i, error))
             return FALSE;
     }
     return TRUE;

@@ -68,6 +68,8 @@ gboolean stead_monitor_await_end(const SteadMonitor *monitor, gint64 deadline,
 gboolean stead_monitor_is_nameless(SteadMonitor *monitor);
 /* What the host sees of it. Owned by the caller. */
 SteadActual *stead_monitor_actual(SteadMonitor *monitor);
+/* Tells how it is now: whatever was told of an engine before it is old. */
+void stead_monitor_tell(SteadMonitor *monitor);
 /* Reads whether it is paused from the engine. */
 gboolean stead_monitor_refresh(SteadMonitor *monitor, GError **error);
 /* Waits until the state that it was given is loaded; UNAVAILABLE when it ends instead, TIMEOUT. */

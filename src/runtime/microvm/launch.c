@@ -266,8 +266,10 @@ static gboolean await_up(SteadMicrovm *microvm, const SteadMachine *machine, int
 {
     g_autoptr(GError) why = NULL;
     g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
-    if (monitor && (state < 0 || stead_monitor_thaw(monitor, state, &why)))
+    if (monitor && (state < 0 || stead_monitor_thaw(monitor, state, &why))) {
+        stead_monitor_tell(monitor);
         return TRUE;
+    }
     if (why && !g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;

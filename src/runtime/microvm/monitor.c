@@ -66,17 +66,28 @@ SteadActual *stead_monitor_actual(SteadMonitor *monitor)
 /* ---- telling ---- */
 
 typedef struct {
-    SteadMicrovm *microvm;
+    SteadMonitor *monitor;
     SteadActual *actual;
 } News;
+
+/* The end of an engine is no news of an instance that has another by now. */
+static gboolean is_stale(SteadMonitor *monitor)
+{
+    SteadMicrovm *microvm = monitor->microvm;
+    g_mutex_lock(&microvm->lock);
+    const SteadMonitor *current = g_hash_table_lookup(microvm->monitors, monitor->id);
+    g_mutex_unlock(&microvm->lock);
+    return current && current != monitor;
+}
 
 static gboolean tell_on_main(gpointer data)
 {
     News *news = data;
-    if (!news->microvm->closed && news->microvm->func)
-        news->microvm->func(news->actual, news->microvm->data);
+    SteadMicrovm *microvm = news->monitor->microvm;
+    if (!microvm->closed && microvm->func && !is_stale(news->monitor))
+        microvm->func(news->actual, microvm->data);
     stead_actual_free(news->actual);
-    stead_microvm_unref(news->microvm);
+    stead_monitor_unref(news->monitor);
     g_free(news);
     return G_SOURCE_REMOVE;
 }
@@ -84,9 +95,14 @@ static gboolean tell_on_main(gpointer data)
 static void tell(SteadMonitor *monitor, SteadActual *actual)
 {
     News *news = g_new0(News, 1);
-    news->microvm = stead_microvm_ref(monitor->microvm);
+    news->monitor = stead_monitor_ref(monitor);
     news->actual = actual;
     g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, tell_on_main, news, NULL);
+}
+
+void stead_monitor_tell(SteadMonitor *monitor)
+{
+    tell(monitor, stead_monitor_actual(monitor));
 }
 
 static void on_agent(guint32 flags, gpointer data)
