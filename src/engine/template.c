@@ -21,10 +21,13 @@
 #define SETTLE_TIMEOUT_MS (15 * 60 * 1000)
 #define ASK_TIMEOUT_MS 20000
 
-/* What a template is made of is not frozen in the middle of its first boot. */
+/* What a template is made of is not frozen in the middle of its first boot; nor while it asks for
+ * its address, since each clone would go on asking in its name. */
 static const char *const await_boot[] = {
     "/bin/sh", "-c",
-    "while [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/result.json ]; do sleep 1; done", NULL};
+    "while [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/result.json ]; do sleep 1; done; "
+    "n=0; while [ $n -lt 100 ] && pidof udhcpc > /dev/null 2>&1; do sleep 0.1; n=$((n+1)); done",
+    NULL};
 
 static const char *const list_keys[] = {
     "/bin/sh", "-c",
