@@ -188,3 +188,16 @@ gboolean stead_write_file(const char *path, const char *bytes, gssize length, in
         return fail_errno(error, errno, "syncing", folder);
     return TRUE;
 }
+
+guint64 stead_folder_size(const char *path)
+{
+    guint64 size = 0;
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
+        struct stat st;
+        g_autofree char *file = g_build_filename(path, name, NULL);
+        if (stat(file, &st) == 0)
+            size += (guint64)st.st_blocks * 512;
+    }
+    return size;
+}

@@ -39,6 +39,9 @@ gboolean stead_make_dir(const char *path, int mode, GError **error);
 /* Removes a file or a whole folder, without following symbolic links; success when absent. */
 gboolean stead_remove_tree(const char *path, GError **error);
 
+/* Bytes that the files right below a folder take on disk; 0 when there is no such folder. */
+guint64 stead_folder_size(const char *path);
+
 /* Removes what a crash left of stead_write_file() and mkdtemp(3) right below the folder: entries
  * whose names end in a dot and six random characters, and that are older than `before` (wall clock,
  * microseconds). Success when there is no such folder. */

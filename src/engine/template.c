@@ -12,7 +12,6 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "model/check.h"
@@ -172,26 +171,13 @@ static gboolean prepare_overlays(const Work *work, GError **error)
     return TRUE;
 }
 
-static guint64 size_of(const char *dir)
-{
-    guint64 size = 0;
-    g_autoptr(GDir) open = g_dir_open(dir, 0, NULL);
-    for (const char *name; open && (name = g_dir_read_name(open)) != NULL;) {
-        struct stat st;
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        if (stat(path, &st) == 0)
-            size += (guint64)st.st_blocks * 512;
-    }
-    return size;
-}
-
 static gboolean complete(gpointer data, GError **error)
 {
     Work *work = data;
     SteadEngine *engine = work->op->engine;
     SteadTemplate *kept = stead_template_copy(work->template);
     kept->complete = TRUE;
-    kept->size = size_of(work->dir);
+    kept->size = stead_folder_size(work->dir);
     if (!stead_table_put(engine->templates, kept, error)) {
         stead_template_free(kept);
         return FALSE;
@@ -425,9 +411,4 @@ void stead_engine_settle_templates(SteadEngine *engine)
         if (!template->complete && !submit_remove(engine, template, &error))
             g_warning("template %s: %s", template->name, error->message);
     }
-}
-
-void stead_engine_add_template_ids(SteadEngine *engine, GHashTable *ids)
-{
-    stead_table_add_ids(engine->templates, ids);
 }

@@ -65,6 +65,3 @@ void stead_warm_end(SteadEngine *engine);
 
 /* (body) Removes what an earlier daemon left half-made. */
 void stead_engine_settle_templates(SteadEngine *engine);
-
-/* Adds the ids of all templates that are on record to a set. */
-void stead_engine_add_template_ids(SteadEngine *engine, GHashTable *ids);

@@ -39,7 +39,7 @@ static void clear(gpointer data)
     g_cond_clear(&qmp->answered);
 }
 
-SteadQmp *stead_qmp_ref(SteadQmp *qmp)
+static SteadQmp *ref(SteadQmp *qmp)
 {
     return g_atomic_rc_box_acquire(qmp);
 }
@@ -234,7 +234,7 @@ static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, g
     qmp->answers = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, answer_free);
     g_mutex_init(&qmp->lock);
     g_cond_init(&qmp->answered);
-    qmp->wire = stead_wire_open(wires, path, &funcs, stead_qmp_ref(qmp), error);
+    qmp->wire = stead_wire_open(wires, path, &funcs, ref(qmp), error);
     if (qmp->wire == NULL) {
         on_release(qmp);
         stead_qmp_unref(qmp);

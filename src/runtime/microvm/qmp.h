@@ -28,7 +28,6 @@ typedef void (*SteadQmpFunc)(const char *event, JsonObject *data, gpointer user)
  */
 SteadQmp *stead_qmp_open(SteadWires *wires, const char *path, SteadQmpFunc func, gpointer user,
                          GDestroyNotify release, GError **error);
-SteadQmp *stead_qmp_ref(SteadQmp *qmp);
 void stead_qmp_unref(SteadQmp *qmp);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadQmp, stead_qmp_unref)
 

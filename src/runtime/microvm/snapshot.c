@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <glib/gstdio.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/paths.h"
@@ -76,25 +75,12 @@ static gboolean take(SteadMicrovm *microvm, const SteadMachine *machine, const c
     return monitor ? copy_running(monitor, &copying, error) : copy_disks(&copying, error);
 }
 
-static guint64 size_of(const char *dir)
-{
-    guint64 size = 0;
-    g_autoptr(GDir) open = g_dir_open(dir, 0, NULL);
-    for (const char *name; open && (name = g_dir_read_name(open)) != NULL;) {
-        struct stat st;
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        if (stat(path, &st) == 0)
-            size += (guint64)st.st_blocks * 512;
-    }
-    return size;
-}
-
 /* What a frozen machine is made of, since the spec may change before it is restored. */
 static JsonNode *describe(const SteadMachine *machine, const char *dir, gboolean memory)
 {
     JsonObject *object = json_object_new();
     JsonNode *node = json_node_new(JSON_NODE_OBJECT);
-    json_object_set_int_member(object, "size", (gint64)size_of(dir));
+    json_object_set_int_member(object, "size", (gint64)stead_folder_size(dir));
     if (memory) {
         json_object_set_int_member(object, "cpus", machine->spec->cpus);
         json_object_set_int_member(object, "memory", (gint64)machine->spec->memory.max);
