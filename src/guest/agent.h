@@ -39,6 +39,8 @@ typedef struct {
     int (*spawn)(const GuestExec *exec, GuestProcess *process, const char **text);
     /* A process that ends when all file systems are written; its pid. */
     int (*sync)(void);
+    /* All is written: what each clone of this machine would have to do first is done now. */
+    void (*settle)(void);
     /* The process group of a session gets a signal. */
     void (*signal)(pid_t pid, int number);
     /* The agent is to be told by guest_agent_ready() whenever the stream becomes ready. */

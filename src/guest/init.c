@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/reboot.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -20,6 +21,9 @@
 #define LIST_MAX 16384
 #define FLAG_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE */
 #define LINE_SIZE 256
+#define PERMISSIONS 0777
+#define TOLD_FOLDER "/run/identity"
+#define TOLD_MAX 4096
 /* Not in every C library's headers. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -50,6 +54,9 @@ static const struct {
     {"/proc/self/fd/1", "/dev/stdout"},
     {"/proc/self/fd/2", "/dev/stderr"},
 };
+
+/* Who this machine is. On the disk it would outlast what the host says, and wake the disk up. */
+static const char *const told[] = {"/etc/hostname", "/etc/machine-id", "/etc/resolv.conf"};
 
 void guest_complain(const char *what, const char *of, int error)
 {
@@ -90,6 +97,34 @@ static void mount_all(void)
             guest_complain("link", device_links[i].place, errno);
     mkdir("/etc", 0755);
     mkdir("/root", 0700);
+}
+
+static int copy_file(const char *from, const char *to)
+{
+    static char content[TOLD_MAX];
+    int64_t length = guest_read_file(from, content, sizeof content);
+    struct stat about;
+    if (length < 0 || lstat(from, &about) < 0 || !S_ISREG(about.st_mode))
+        return -1;
+    int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, about.st_mode & PERMISSIONS);
+    if (fd < 0)
+        return -1;
+    bool is_whole = write(fd, content, (size_t)length) == length;
+    close(fd);
+    return is_whole ? 0 : -1;
+}
+
+void guest_init_told(void)
+{
+    mkdir(TOLD_FOLDER, 0755);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        char path[LINE_SIZE];
+        GuestText text = guest_text(path, sizeof path);
+        guest_text_add(&text, TOLD_FOLDER);
+        guest_text_add(&text, strrchr(told[i], '/'));
+        if (copy_file(told[i], path) == 0 && mount(path, told[i], NULL, MS_BIND, NULL) < 0)
+            guest_complain("mount", told[i], errno);
+    }
 }
 
 static int load_module(const char *path)

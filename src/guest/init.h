@@ -11,6 +11,11 @@
  * do. */
 void guest_init_system(void);
 
+/* In the root that stays: /etc/hostname, /etc/machine-id and /etc/resolv.conf, where they are plain
+ * files, lie in memory from now on (below /run/identity), with the content that they have. The host
+ * tells at each start who this machine is. */
+void guest_init_told(void);
+
 /* Descriptors 0, 1 and 2 are open from now on, on /dev/null where they were not; those that were
  * inherited beyond are passed on to nobody (from Linux 5.11 on). */
 void guest_init_descriptors(void);

@@ -38,9 +38,16 @@ static int refuse_to_shut_down(GuestShutdownHow how)
     return -EPERM;
 }
 
+static void settle(void)
+{
+    guest_spawn_own_pages();
+    guest_network_keep();
+}
+
 static GuestOps ops = {
     .spawn = guest_spawn,
     .sync = guest_spawn_sync,
+    .settle = settle,
     .signal = signal_group,
     .watch = guest_loop_watch,
     .upload = guest_upload,
@@ -116,6 +123,7 @@ static _Noreturn void run_as_init(GuestTransport *transport)
     int not_entered = guest_root_enter(&what);
     if (not_entered)
         guest_complain("cannot", what, not_entered);
+    guest_init_told();
     guest_boot_script();
     guest_agent_init(&agent, &ops, GUEST_AGENT_IS_INIT);
     int how = guest_loop(&agent, transport);

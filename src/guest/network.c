@@ -46,9 +46,10 @@ typedef struct {
     Address addresses[OLD_ADDRESSES_MAX];
 } Addresses;
 
-static GuestNetlink netlink;
+static GuestNetlink netlink = {.fd = -1}; /* stays open until it fails */
 static Links links;
 static Addresses addresses;
+static int changes = -1; /* a socket that has something to read once they are out of date */
 
 static const uint8_t no_bytes[16];
 
@@ -99,17 +100,63 @@ static void take_address(const struct nlmsghdr *message, void *data)
     memcpy(address->address, RTA_DATA(value), address_size(head));
 }
 
+static int open_netlink(void)
+{
+    return netlink.fd >= 0 ? 0 : guest_netlink_open(&netlink);
+}
+
+/* One that failed may still have something to say, and is not asked again. */
+static int end_with(int failed)
+{
+    if (failed)
+        guest_netlink_close(&netlink);
+    return failed;
+}
+
+static int read_once(void)
+{
+    links.count = addresses.count = 0;
+    int failed = open_netlink();
+    if (!failed)
+        failed = guest_netlink_dump(&netlink, RTM_GETLINK, AF_UNSPEC, take_link, &links);
+    if (!failed)
+        failed = guest_netlink_dump(&netlink, RTM_GETADDR, AF_UNSPEC, take_address, &addresses);
+    return end_with(failed);
+}
+
 /* A list that changes while it is read is read again; what is there after that is good enough. */
 static int read_all(void)
 {
     int failed = -EINTR;
-    for (int tries = 0; tries < 3 && failed == -EINTR; tries++) {
-        links.count = addresses.count = 0;
-        failed = guest_netlink_dump(&netlink, RTM_GETLINK, AF_UNSPEC, take_link, &links);
-        if (!failed)
-            failed = guest_netlink_dump(&netlink, RTM_GETADDR, AF_UNSPEC, take_address, &addresses);
-    }
+    for (int tries = 0; tries < 3 && failed == -EINTR; tries++)
+        failed = read_once();
     return failed;
+}
+
+void guest_network_keep(void)
+{
+    const struct sockaddr_nl address = {
+        .nl_family = AF_NETLINK,
+        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+    };
+    if (changes >= 0)
+        close(changes);
+    changes = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    bool is_told = changes >= 0 &&
+                   bind(changes, (const struct sockaddr *)&address, sizeof address) == 0 &&
+                   read_all() == 0;
+    if (!is_told && changes >= 0) {
+        close(changes);
+        changes = -1;
+    }
+}
+
+/* Under emulation, reading the lists is what costs a clone most. */
+static bool is_known(void)
+{
+    char byte;
+    return changes >= 0 && recv(changes, &byte, sizeof byte, MSG_DONTWAIT | MSG_PEEK) < 0 &&
+           errno == EAGAIN;
 }
 
 static void list_addresses(const Link *link, GuestInterface *interface)
@@ -129,10 +176,7 @@ static void list_addresses(const Link *link, GuestInterface *interface)
 int guest_network_list(GuestNetwork *network)
 {
     static char host_name[GUEST_HOST_NAME_MAX + 1];
-    int failed = guest_netlink_open(&netlink);
-    if (!failed)
-        failed = read_all();
-    guest_netlink_close(&netlink);
+    int failed = read_all();
     if (failed)
         return failed;
     if (gethostname(host_name, sizeof host_name) < 0)
@@ -326,21 +370,20 @@ static int renew_nic(const GuestNic *nic)
 
 void guest_network_renew(const GuestNic *nics, uint32_t count, int results[])
 {
-    int failed = guest_netlink_open(&netlink);
-    if (!failed)
-        failed = read_all();
-    for (uint32_t i = 0; i < count; i++)
-        results[i] = failed ? failed : renew_nic(&nics[i]);
-    guest_netlink_close(&netlink);
+    int failed = is_known() ? 0 : read_all();
+    for (uint32_t i = 0; i < count; i++) {
+        results[i] = failed ? failed : open_netlink();
+        if (!results[i])
+            results[i] = end_with(renew_nic(&nics[i]));
+    }
 }
 
 int guest_network_up_loopback(void)
 {
-    int failed = guest_netlink_open(&netlink);
+    int failed = open_netlink();
     if (!failed) {
         set_flags(1, IFF_UP); /* loopback is the first of every network namespace */
         failed = guest_netlink_run(&netlink, false);
     }
-    guest_netlink_close(&netlink);
-    return failed;
+    return end_with(failed);
 }

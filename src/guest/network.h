@@ -11,5 +11,9 @@ int guest_network_list(GuestNetwork *network);
  * no interface has the MAC to match. */
 void guest_network_renew(const GuestNic *nics, uint32_t count, int results[]);
 
+/* Part of GuestOps.settle: reads what there is, so that a renewal finds it known while nothing
+ * changes. */
+void guest_network_keep(void);
+
 /* Brings loopback up. */
 int guest_network_up_loopback(void);

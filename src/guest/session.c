@@ -236,6 +236,7 @@ static void say_exit(GuestAgent *agent, GuestChannel *channel)
 static void end_sync(GuestAgent *agent, GuestChannel *channel)
 {
     if (channel->status == 0) {
+        agent->ops->settle();
         say(agent, channel, GUEST_DONE, NULL, 0);
         guest_channel_drop(agent, channel);
     } else {

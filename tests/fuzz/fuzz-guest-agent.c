@@ -130,9 +130,14 @@ static int shut_down(GuestShutdownHow how)
     return 0;
 }
 
+static void settle(void)
+{
+}
+
 static const GuestOps ops = {
     .spawn = spawn,
     .sync = spawn_sync,
+    .settle = settle,
     .signal = send_signal,
     .watch = watch,
     .upload = upload,

@@ -170,6 +170,24 @@ def test_renewed_again(agent):
     assert "inet 10.0.99.1/16" in shown
 
 
+def test_renewed_after_a_sync(agent):
+    """A sync reads what the interfaces are, for a renewal that follows: nothing of it may be old."""
+    agent.send(agent_client.SYNC, 7)
+    agent.expect(agent_client.DONE)
+    assert agent.renew(nics=[("52:54:00:12:34:57", "52:54:00:12:34:59", 16, "10.0.99.2", "0.0.0.0")]) \
+        == [(5, 0, 0)]
+    shown = sh(agent, "busybox ip addr").out
+    assert "inet 10.0.99.2/16" in shown and "10.0.99.1/" not in shown
+    agent.send(agent_client.SYNC, 7)
+    agent.expect(agent_client.DONE)
+    assert sh(agent, "busybox ip addr add 10.0.98.1/24 dev eth0").code == 0
+    assert agent.renew(nics=[("52:54:00:12:34:59", "52:54:00:12:34:60", 16, "10.0.99.3", "0.0.0.0")]) \
+        == [(5, 0, 0)]
+    shown = sh(agent, "busybox ip addr").out
+    assert "inet 10.0.99.3/16" in shown
+    assert "10.0.98.1" not in shown and "10.0.99.2/" not in shown and "52:54:00:12:34:60" in shown
+
+
 def test_powers_off(guest, agent):
     agent.ask(agent_client.SHUTDOWN, agent_client.OK, bytes([agent_client.POWEROFF]))
     assert guest.wait() == 0
