@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from host import Failed, STEAD, spend
-from measure import Row, Sample, alternate, timed
+from measure import Row, Sample, alternate, repeat, timed
 
 TINY = "tiny:12"
 DEBIAN = "debian:12"
@@ -53,7 +53,7 @@ def clone(host):
     host.stead("template", "warm", "base", "0")
     yield Row("the same with an engine started ahead (--warm)", Sample(warm), "its cold boot", booted,
               1 / 25, "ratio <= 0.04")
-    again = Sample(spend(STEAD, "exec", "a", "--", "hostname", env=host.env) for _ in range(ROUNDS))
+    again = repeat(lambda: spend(STEAD, "exec", "a", "--", "hostname", env=host.env), rounds=ROUNDS)
     yield Row("`stead exec` in a guest that has run it before", again)
     yield own_memory(host)
 

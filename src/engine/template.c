@@ -21,11 +21,13 @@
 #define ASK_TIMEOUT_MS 20000
 
 /* What a template is made of is not frozen in the middle of its first boot; nor while it asks for
- * its address, since each clone would go on asking in its name. */
+ * its address, since each clone would go on asking in its name; nor in its first seconds, in which
+ * a kernel settles on its clock and makes its interfaces known: each clone would do that again. */
 static const char *const await_boot[] = {
     "/bin/sh", "-c",
     "while [ -d /run/cloud-init ] && [ ! -e /run/cloud-init/result.json ]; do sleep 1; done; "
-    "n=0; while [ $n -lt 100 ] && pidof udhcpc > /dev/null 2>&1; do sleep 0.1; n=$((n+1)); done",
+    "n=0; while [ $n -lt 100 ] && pidof udhcpc > /dev/null 2>&1; do sleep 0.1; n=$((n+1)); done; "
+    "read -r up rest < /proc/uptime; up=${up%.*}; [ \"$up\" -ge 8 ] || sleep $((8-up))",
     NULL};
 
 static const char *const list_keys[] = {

@@ -19,6 +19,9 @@
 #define FULL_SPEED (G_GINT64_CONSTANT(1) << 40)
 #define SYNC_TIMEOUT_MS 60000
 #define LOAD_TIMEOUT_MS 20000
+/* What a guest has put off for a moment (freeing what ended processes had, timers that were due) is
+ * done in this time, once, and not by each clone. */
+#define SETTLE_MS 200
 
 static JsonObject *one_string(const char *name, const char *value)
 {
@@ -46,6 +49,14 @@ static JsonObject *full_speed(void)
 {
     JsonObject *arguments = json_object_new();
     json_object_set_int_member(arguments, "max-bandwidth", FULL_SPEED);
+    return arguments;
+}
+
+/* Nobody has to learn where it went: it is where it was, or not yet let into its networks. */
+static JsonObject *no_announcement(void)
+{
+    JsonObject *arguments = json_object_new();
+    json_object_set_int_member(arguments, "announce-rounds", 0);
     return arguments;
 }
 
@@ -102,11 +113,23 @@ gboolean stead_monitor_thaw(SteadMonitor *monitor, int state, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + LOAD_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     return stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) &&
+           stead_qmp_do(monitor->qmp, "migrate-set-parameters", no_announcement(), -1, error) &&
            stead_qmp_do(monitor->qmp, "getfd", one_string("fdname", "state"), state, error) &&
            stead_qmp_do(monitor->qmp, "migrate-incoming", one_string("uri", "fd:state"), -1,
                         error) &&
            stead_monitor_await_loaded(monitor, deadline, error) &&
            stead_qmp_do(monitor->qmp, "cont", NULL, -1, error);
+}
+
+static gboolean settle(const SteadMonitor *monitor, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + SETTLE_MS * G_TIME_SPAN_MILLISECOND;
+    g_autoptr(GError) why = NULL;
+    if (!stead_monitor_await_end(monitor, deadline, NULL, &why) &&
+        g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
+        return TRUE;
+    stead_set_error(error, STEAD_ERROR_STATE, NULL, "it ended before it was frozen");
+    return FALSE;
 }
 
 gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const char *dir,
@@ -117,7 +140,7 @@ gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const 
     if (monitor == NULL || !stead_agent_sync(monitor->agent, deadline, NULL, error) ||
         !stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) ||
         !stead_qmp_do(monitor->qmp, "migrate-set-parameters", full_speed(), -1, error) ||
-        !stead_monitor_halt(monitor, TRUE, error))
+        !settle(monitor, error) || !stead_monitor_halt(monitor, TRUE, error))
         return FALSE;
     gboolean done = write_state(monitor, machine, dir, error) &&
                     (copy_disks == NULL || copy_disks(data, error));

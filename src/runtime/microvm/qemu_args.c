@@ -136,7 +136,9 @@ static void add_nics(GPtrArray *args, const SteadMachine *machine, const SteadQe
     for (guint i = 0; i < machine->nics->len; i++) {
         const SteadMachineNic *nic = machine->nics->pdata[i];
         add(args, "-netdev", "tap,id=net%u,fd=%d", i, g_array_index(fds->taps, int, i));
-        add(args, "-device", "virtio-net-device,netdev=net%u,mac=%s", i, nic->mac);
+        /* A guest that is told to announce itself would, in each clone, in its template's name. */
+        add(args, "-device", "virtio-net-device,netdev=net%u,mac=%s,guest_announce=off", i,
+            nic->mac);
     }
 }
 
