@@ -35,10 +35,13 @@ static const char unit[] = "[Unit]\n"
                            "RestartSec=1\n"
                            "KillMode=process\n";
 
+/* The network's own server knows all names. Asking the neighbours instead, each of some dozens of
+ * clones keeps all others busy; and whoever wishes may answer. */
+static const char no_llmnr[] = "[Resolve]\nLLMNR=no\n";
+
 static const char *const folders[] = {
-    "/systemd",
-    "/systemd/system",
-    "/systemd/system/sysinit.target.wants",
+    "/systemd",        "/systemd/resolved.conf.d",
+    "/systemd/system", "/systemd/system/sysinit.target.wants",
     "/modules-load.d",
 };
 
@@ -46,6 +49,7 @@ static const struct {
     const char *place, *content;
 } files[] = {
     {"/systemd/system/stead-agent.service", unit},
+    {"/systemd/resolved.conf.d/00-stead.conf", no_llmnr},
     {"/modules-load.d/stead.conf", "virtio_console\n"},
 };
 

@@ -115,7 +115,9 @@ static int install_in_child(const char *folder)
     g_autofree char *unit =
         g_build_filename(folder, "systemd/system/sysinit.target.wants/stead-agent.service", NULL);
     g_autofree char *driver = g_build_filename(folder, "modules-load.d/stead.conf", NULL);
-    g_autofree char *text = NULL;
+    g_autofree char *resolver =
+        g_build_filename(folder, "systemd/resolved.conf.d/00-stead.conf", NULL);
+    g_autofree char *text = NULL, *resolving = NULL;
     struct stat program, self;
     if (stat(agent, &program) != 0 || stat("/proc/self/exe", &self) != 0 ||
         program.st_size != self.st_size || (program.st_mode & 07777) != 0755)
@@ -125,6 +127,9 @@ static int install_in_child(const char *folder)
         return 3;
     if (!g_file_test(driver, G_FILE_TEST_IS_REGULAR) || access(agent, X_OK) != 0)
         return 4;
+    if (!g_file_get_contents(resolver, &resolving, NULL, NULL) ||
+        strstr(resolving, "\nLLMNR=no\n") == NULL)
+        return 6;
     /* Once more, as when the initramfs runs its scripts twice. */
     return guest_install(folder, &what) == 0 ? 0 : 5;
 }
