@@ -32,7 +32,7 @@ static const struct {
               "net-received net-sent time"},
     {"Snapshot", "id instance name parent memory complete size spec created"},
     {"Template", "id name from parent kind spec image-digest accel engine disks nics host-keys "
-                 "complete warm warm-ready "
+                 "complete warm warm-ready warm-memory "
                  "size created users clones image memory cpus resident"},
     {"Image", "name digest source published size virtual-size agent created used-by"},
     {"CatalogueEntry", "name title address aliases local"},

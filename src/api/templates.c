@@ -12,7 +12,7 @@ STEAD_HANDLER(template_list)
 STEAD_HANDLER(template_create)
 {
     const char *name = NULL, *from = NULL;
-    guint64 warm = 0;
+    guint64 warm = STEAD_WARM_AS_IT_PAYS;
     return stead_body_only(request, error, "name", "from", "warm", NULL) &&
            stead_body_string(request, "name", TRUE, &name, error) &&
            stead_body_string(request, "from", TRUE, &from, error) &&

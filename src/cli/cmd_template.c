@@ -33,6 +33,7 @@ static const SteadColumn fields[] = {
     {"Size on disk", "size", STEAD_CELL_SIZE},
     {"Loaded", "resident", STEAD_CELL_SIZE},
     {"Warm", "warm-ready", STEAD_CELL_TEXT},
+    {"Memory of these", "warm-memory", STEAD_CELL_SIZE},
     {"Used by", "users", STEAD_CELL_LIST},
     {"Created", "created", STEAD_CELL_TIME},
     {"Id", "id", STEAD_CELL_TEXT},
@@ -56,8 +57,9 @@ static int run_create(SteadCall *call, GError **error)
         return 2;
     }
     g_autoptr(JsonNode) body = stead_json_texts("name", name, "from", from, NULL);
-    json_object_set_int_member(json_node_get_object(body), "warm",
-                               (gint64)stead_call_number(call, "warm", 0));
+    if (stead_call_has(call, "warm"))
+        json_object_set_int_member(json_node_get_object(body), "warm",
+                                   (gint64)stead_call_number(call, "warm", 0));
     return stead_watch_request(call, "POST", "/v1/templates", body, name, NULL, error);
 }
 
@@ -109,7 +111,7 @@ static const SteadOption create_options[] = {
      .type = STEAD_OPTION_NUMBER,
      .metavar = "N",
      .doc = "keep N engines for the next clones started ahead; each takes memory",
-     .fallback = "0"},
+     .fallback = "1 under emulation, else 0"},
     STEAD_FORMAT_OPTION,
     {NULL},
 };

@@ -185,6 +185,8 @@ SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, co
 gboolean stead_engine_warm_template(SteadEngine *engine, const char *name, guint64 warm,
                                     GError **error);
 #define STEAD_MAX_WARM 64
+/* One where guests are emulated, whose code each new engine has to translate first; else none. */
+#define STEAD_WARM_AS_IT_PAYS G_MAXUINT64
 /* BUSY while clones, or templates that were made of them, stand on it. */
 SteadJob *stead_engine_remove_template(SteadEngine *engine, const char *name, GError **error);
 

@@ -285,11 +285,18 @@ static SteadTemplate *describe(const SteadInstance *instance, const char *name)
 
 static gboolean check_warm(guint64 warm, GError **error)
 {
-    if (warm <= STEAD_MAX_WARM)
+    if (warm <= STEAD_MAX_WARM || warm == STEAD_WARM_AS_IT_PAYS)
         return TRUE;
     stead_set_error(error, STEAD_ERROR_INVALID, NULL, "at most %d engines are started ahead",
                     STEAD_MAX_WARM);
     return FALSE;
+}
+
+static guint how_many(const SteadTemplate *template, guint64 warm)
+{
+    if (warm == STEAD_WARM_AS_IT_PAYS)
+        return g_strcmp0(template->accel, "tcg") == 0 ? 1 : 0;
+    return (guint)warm;
 }
 
 gboolean stead_engine_warm_template(SteadEngine *engine, const char *name, guint64 warm,
@@ -299,7 +306,7 @@ gboolean stead_engine_warm_template(SteadEngine *engine, const char *name, guint
     if (template == NULL || !check_warm(warm, error))
         return FALSE;
     guint before = template->warm;
-    template->warm = (guint)warm;
+    template->warm = how_many(template, warm);
     if (!stead_table_save(engine->templates, template, error)) {
         template->warm = before;
         return FALSE;
@@ -318,7 +325,7 @@ SteadJob *stead_engine_create_template(SteadEngine *engine, const char *name, co
         !check_warm(warm, error) || !may_freeze(engine, instance, error))
         return NULL;
     g_autoptr(SteadTemplate) template = describe(instance, name);
-    template->warm = (guint)warm;
+    template->warm = how_many(template, warm);
     if (!stead_table_add(engine->templates, template, error))
         return NULL;
     SteadTemplate *kept = g_steal_pointer(&template);
@@ -358,6 +365,8 @@ JsonNode *stead_engine_show_template(SteadEngine *engine, const SteadTemplate *t
     json_object_set_array_member(object, "users", names);
     json_object_set_int_member(object, "clones", users->len);
     json_object_set_int_member(object, "warm-ready", stead_warm_ready(engine, template->id));
+    json_object_set_int_member(object, "warm-memory",
+                               (gint64)stead_warm_memory(engine, template->id));
     json_object_set_string_member(object, "image", template->spec->image);
     json_object_set_int_member(object, "memory", (gint64) template->spec->memory.max);
     json_object_set_int_member(object, "cpus", template->spec->cpus);

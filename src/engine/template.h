@@ -49,6 +49,8 @@ gboolean stead_clone_rehearse(SteadRuntime *runtime, const SteadMachine *machine
 GPtrArray *stead_warm_new(void);
 /* How many engines of a template were started ahead and are ready. */
 guint stead_warm_ready(SteadEngine *engine, const char *template);
+/* What these own of the host's memory, in bytes. */
+guint64 stead_warm_memory(SteadEngine *engine, const char *template);
 /* Starts engines ahead, one after the other, until there are as many as the template wants. */
 void stead_warm_refill(SteadEngine *engine, const SteadTemplate *template);
 void stead_warm_refill_all(SteadEngine *engine);

@@ -26,6 +26,7 @@ typedef struct {
     char *id;
     char *template; /* its id */
     GPtrArray *disks;
+    guint64 memory; /* its own, in bytes: it stands still */
 } Warm;
 
 static void warm_free(gpointer data)
@@ -50,6 +51,16 @@ guint stead_warm_ready(SteadEngine *engine, const char *template)
     for (guint i = 0; i < engine->warm->len; i++)
         n += g_str_equal(((Warm *)engine->warm->pdata[i])->template, template);
     return n;
+}
+
+guint64 stead_warm_memory(SteadEngine *engine, const char *template)
+{
+    guint64 memory = 0;
+    for (guint i = 0; i < engine->warm->len; i++) {
+        const Warm *warm = engine->warm->pdata[i];
+        memory += g_str_equal(warm->template, template) ? warm->memory : 0;
+    }
+    return memory;
 }
 
 /* ---- making one ---- */
@@ -148,7 +159,12 @@ static gboolean warm_up(const Making *making, SteadJob *job, GError **error)
         if (answer == NULL)
             return FALSE;
     }
-    return stead_runtime_pause(runtime, making->machine->id, error);
+    SteadStats stats = {0};
+    if (!stead_runtime_stats(runtime, making->machine->id, &stats, error) ||
+        !stead_runtime_pause(runtime, making->machine->id, error))
+        return FALSE;
+    making->warm->memory = stats.memory_resident;
+    return TRUE;
 }
 
 static gboolean keep(gpointer data, GError **error)

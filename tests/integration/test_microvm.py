@@ -75,7 +75,7 @@ def site():
         site = Site(daemon)
         site.run(IMAGE, "a", "--memory", "128M", "--cpus", "1", timeout=300)
         site.sh("a", f"mkdir -p /etc/ssh; for k in {KEYS}; do echo old > $k; echo old > $k.pub; done")
-        site.cli("template", "create", "base", "--from", "a")
+        site.cli("template", "create", "base", "--from", "a", "--warm", "0")
         yield site
     except BaseException:
         print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
@@ -304,6 +304,14 @@ def test_engines_that_were_started_ahead(site):
         site.cli("template", "warm", "base", "0")
     stead.poll(lambda: not warm_engines(site), 30, "all of them to end")
     assert site.cli("template", "warm", "base", "1000", check=False).returncode == 2
+
+
+def test_one_engine_is_started_ahead_where_it_pays(site):
+    site.cli("template", "create", "eager", "--from", "a", timeout=60)
+    shown = lambda: site.api.get("/v1/templates/eager")  # noqa: E731
+    stead.poll(lambda: shown()["warm-ready"] == 1, 60, "an engine started ahead")
+    assert shown()["warm"] == 1 and 4 << 20 < shown()["warm-memory"] < 128 << 20
+    site.cli("template", "rm", "eager")
 
 
 def test_nothing_is_left(site):
