@@ -217,6 +217,19 @@ def test_a_template_that_was_changed_is_refused(site, clone):
         site.cli("template", "rm", "broken")
 
 
+def test_a_template_that_finds_no_room_is_undone(site):
+    folder = site.daemon.root / "lib/templates"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=0711", "none", folder], check=True)
+    try:
+        refused = site.cli("template", "create", "big", "--from", "a", check=False)
+        assert refused.returncode == 7 and "space" in refused.stderr.lower(), refused
+        assert os.listdir(folder) == []
+        assert "big" not in site.cli("template", "ls", "-q").stdout.split()
+        assert site.sh("a", "echo on") == "on"
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 def test_what_a_clone_cannot_be(site):
     for more, word in ((("--memory", "256M"), "memory"), (("--cpus", "3"), "CPUs"), (("--disk", "9G"), "disk"),
                        (("--kind", "vm"), "kind")):  # fmt: skip
@@ -234,6 +247,21 @@ def test_a_kernel_of_ones_own(site):
         stead.poll(lambda: "mark=1" in site.cli("logs", "k").stdout, 60, "the kernel's first lines")
     finally:
         site.remove("k")
+
+
+def test_a_unikernel(site, tmp_path):
+    program = tmp_path / "app.elf"
+    subprocess.run(["cc", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,-Ttext=0x100000", "-o", program,
+                    pathlib.Path(__file__).with_name("unikernel.S")], check=True)  # fmt: skip
+    site.cli("run", "--kind", "microvm", "--name", "u", "--kernel", program, "--memory", "64M", "--cmdline", "mark=7")
+    try:
+        said = lambda n: lambda: site.cli("logs", "u").stdout.count("unikernel up: mark=7") == n  # noqa: E731
+        stead.poll(said(1), 30, "its first line")
+        assert "is it you?" in site.cli("console", "u", input=b"is it you?").stdout
+        site.cli("console", "u", input=b".")
+        stead.poll(said(2), 30, "its first line after a reset")
+    finally:
+        site.remove("u")
 
 
 def test_what_a_microvm_has_not_is_refused(site):
