@@ -258,7 +258,7 @@ static void test_too_much_output(Fixture *f, gconstpointer unused)
     g_assert_true(done.result->truncated);
     g_assert_cmpint(done.result->exit_code, ==, 4);
     g_assert_cmpuint(g_bytes_get_size(done.result->out) + g_bytes_get_size(done.result->err), ==,
-                     STEAD_AGENT_OUTPUT_MAX);
+                     STEAD_STREAM_COLLECT_MAX);
 }
 
 static void test_unknown_program(Fixture *f, gconstpointer unused)
@@ -418,23 +418,6 @@ static void test_frames_for_others(Fixture *f, gconstpointer unused)
     assert_output(command.result->out, "yours");
 }
 
-/* It does not wait for credit. What is too much is dropped. */
-static void test_too_much_data(Fixture *f, gconstpointer unused)
-{
-    static const char data[GUEST_DATA_MAX] = {0};
-    g_auto(Command) command = {.f = f, .script = ""};
-    begin(&command);
-    guint channel = read_exec(f);
-    for (gsize n = 0; n < STEAD_AGENT_OUTPUT_MAX + 2 * sizeof data; n += sizeof data)
-        host_send(f->host, n % 3 ? GUEST_STDOUT : GUEST_STDERR, channel, data, sizeof data);
-    send_exit(f, channel, 0);
-    finish(&command);
-    g_assert_no_error(command.error);
-    g_assert_true(command.result->truncated);
-    g_assert_cmpuint(g_bytes_get_size(command.result->out) + g_bytes_get_size(command.result->err),
-                     ==, STEAD_AGENT_OUTPUT_MAX);
-}
-
 static void test_senseless_answers(Fixture *f, gconstpointer unused)
 {
     static const GuestType types[] = {GUEST_EXIT, GUEST_FAILED};
@@ -580,7 +563,6 @@ int main(int argc, char **argv)
         {"lies/wrong-nonce", set_up_peer, test_wrong_nonce, tear_down_peer},
         {"lies/hang-up", set_up_greeted_peer, test_hang_up, tear_down_peer},
         {"lies/frames-for-others", set_up_greeted_peer, test_frames_for_others, tear_down_peer},
-        {"lies/too-much-data", set_up_greeted_peer, test_too_much_data, tear_down_peer},
         {"lies/senseless-answers", set_up_greeted_peer, test_senseless_answers, tear_down_peer},
         {"lies/channel-given-up", set_up_greeted_peer, test_channel_given_up, tear_down_peer},
         {"lies/no-channel-left", set_up_greeted_peer, test_no_channel_left, tear_down_peer},
