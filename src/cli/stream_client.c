@@ -61,6 +61,13 @@ static void fail(Client *client, GError *error)
     quit(client, -1);
 }
 
+static GError *transfer_error(const char *doing, int failure)
+{
+    gboolean full = failure == ENOSPC || failure == EDQUOT;
+    return stead_error_new(full ? STEAD_ERROR_EXHAUSTED : STEAD_ERROR_INTERNAL, NULL, "%s: %s",
+                           doing, g_strerror(failure));
+}
+
 static void send_text(Client *client, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void send_text(Client *client, const char *format, ...)
@@ -113,8 +120,7 @@ static gboolean on_input(int fd, GIOCondition condition, gpointer data)
     } else if (n == 0 || failure == EIO) { /* a terminal that has hung up */
         end_input(client);
     } else if (n < 0) {
-        fail(client, g_error_new(G_IO_ERROR, (int)g_io_error_from_errno(failure),
-                                 "reading the input: %s", g_strerror(failure)));
+        fail(client, transfer_error("reading the input", failure));
     }
     return G_SOURCE_REMOVE;
 }
@@ -136,8 +142,7 @@ static void on_written(gssize n, gpointer data)
         return;
     }
     if (n < 0) {
-        fail(client, g_error_new(G_IO_ERROR, (int)g_io_error_from_errno((int)-n),
-                                 "writing the output: %s", g_strerror((int)-n)));
+        fail(client, transfer_error("writing the output", (int)-n));
         return;
     }
     client->written += (gsize)n;

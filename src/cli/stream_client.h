@@ -23,8 +23,9 @@ typedef struct {
 /*
  * Runs on the default main context until the command has ended, or the file is copied. Returns its
  * exit code (0 for a file), 128 and the signal when one ended us meanwhile, or -1 with an error:
- * what the daemon says, UNAVAILABLE when the connection broke, TIMEOUT, what libsoup says when
- * there is none. UNSUPPORTED is only said before anything was read from the input.
+ * what the daemon says; EXHAUSTED and others of our own descriptors; UNAVAILABLE when the
+ * connection broke; TIMEOUT; or, of another domain than STEAD_ERROR, why there is no connection.
+ * UNSUPPORTED is only said before anything was read from the input.
  */
 int stead_stream_client(SoupSession *session, const SteadStreamClientOptions *options,
                         GError **error);

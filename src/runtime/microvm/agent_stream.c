@@ -46,12 +46,19 @@ static SteadErrorCode file_code(int failure)
     return STEAD_ERROR_GUEST;
 }
 
+static GError *folder_error(const AgentStream *stream)
+{
+    if (stream->kind == STEAD_STREAM_PUT)
+        return stead_error_new(STEAD_ERROR_CONFLICT, NULL, "%s is a folder in the guest",
+                               stream->subject);
+    return stead_error_new(STEAD_ERROR_INVALID, "Pack it: stead exec NAME -- tar -c FOLDER",
+                           "%s is a folder in the guest", stream->subject);
+}
+
 static GError *file_error(const AgentStream *stream, int failure)
 {
     if (failure == EISDIR)
-        return stead_error_new(stream->kind == STEAD_STREAM_PUT ? STEAD_ERROR_CONFLICT
-                                                                : STEAD_ERROR_INVALID,
-                               NULL, "%s is a folder in the guest", stream->subject);
+        return folder_error(stream);
     if (failure == EINVAL)
         return stead_error_new(STEAD_ERROR_INVALID, NULL, "%s is no file in the guest",
                                stream->subject);
