@@ -5,6 +5,8 @@
  * what it was sent, and input is kept for the guest within a window that the client has to respect.
  * So a slow client holds up its own command, and a guest that does not read its own client.
  *
+ * Nothing is said before the client's first frame: until then it may not listen yet.
+ *
  * A session goes when its connection is closed; while its stream is still being opened, which
  * cannot be waited for here, it goes when that is done.
  */
@@ -29,9 +31,10 @@ enum { TO_GUEST, OUT, ERR };
 typedef struct {
     SoupWebsocketConnection *connection; /* NULL: closed */
     SteadEngine *engine;
-    char *id;
+    char *name;             /* of the instance */
     SteadStreamParse parse; /* NULL: the first frame was there */
     gboolean is_get;
+    gboolean counted;
     SteadJob *job; /* while the stream is opened */
     SteadStream *stream;
     GByteArray *input; /* for the guest, and not taken by it yet */
@@ -46,9 +49,9 @@ static void session_free(Session *session)
 {
     stead_stream_free(session->stream);
     g_byte_array_unref(session->input);
-    g_free(session->id);
+    n_sessions -= session->counted;
+    g_free(session->name);
     g_free(session);
-    n_sessions--;
 }
 
 static gboolean is_open(const Session *session)
@@ -268,16 +271,31 @@ static gboolean take_control(Session *session, JsonNode *frame)
     return FALSE;
 }
 
+static gboolean count(Session *session, GError **error)
+{
+    if (n_sessions >= STEAD_STREAM_SOCKETS_MAX) {
+        stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL,
+                        "%d commands and copies are under way already", STEAD_STREAM_SOCKETS_MAX);
+        return FALSE;
+    }
+    session->counted = TRUE;
+    n_sessions++;
+    return TRUE;
+}
+
 static void open_stream(Session *session, JsonNode *frame)
 {
     g_autoptr(GError) error = NULL;
     SteadStreamParse parse = session->parse;
     session->parse = NULL;
-    SteadStreamRequest *request = parse(frame, &error);
+    SteadInstance *instance = count(session, &error)
+                                  ? stead_engine_instance(session->engine, session->name, &error)
+                                  : NULL;
+    SteadStreamRequest *request = instance ? parse(frame, &error) : NULL;
     if (request) {
         session->is_get = request->kind == STEAD_STREAM_GET;
         session->job =
-            stead_engine_stream(session->engine, session->id, request, on_opened, session, &error);
+            stead_engine_stream(session->engine, instance->id, request, on_opened, session, &error);
     }
     if (session->job == NULL)
         fail(session, error);
@@ -322,24 +340,17 @@ static void on_closed(SoupWebsocketConnection *connection, gpointer data)
         session_free(session);
 }
 
-gboolean stead_stream_websocket(SteadEngine *engine, SoupWebsocketConnection *connection,
-                                const char *id, SteadStreamParse parse, GError **error)
+void stead_stream_websocket(SteadEngine *engine, SoupWebsocketConnection *connection,
+                            const char *name, SteadStreamParse parse)
 {
-    if (n_sessions >= STEAD_STREAM_SOCKETS_MAX) {
-        stead_set_error(error, STEAD_ERROR_EXHAUSTED, NULL,
-                        "%d commands and copies are under way already", STEAD_STREAM_SOCKETS_MAX);
-        return FALSE;
-    }
     Session *session = g_new0(Session, 1);
-    n_sessions++;
     session->connection = g_object_ref(connection);
     session->engine = engine;
-    session->id = g_strdup(id);
+    session->name = g_strdup(name);
     session->parse = parse;
     session->input = g_byte_array_new();
     soup_websocket_connection_set_max_incoming_payload_size(connection, STEAD_STREAM_FRAME_MAX);
     soup_websocket_connection_set_keepalive_interval(connection, KEEPALIVE_SECONDS);
     g_signal_connect(connection, "message", G_CALLBACK(on_message), session);
     g_signal_connect(connection, "closed", G_CALLBACK(on_closed), session);
-    return TRUE;
 }

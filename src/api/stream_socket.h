@@ -32,6 +32,7 @@
 /* Makes a request of the first frame, an object; NULL with the reason. Owned by the caller. */
 typedef SteadStreamRequest *(*SteadStreamParse)(JsonNode *frame, GError **error);
 
-/* Serves a stream to an instance on a connection that was made just now, until either ends. */
-gboolean stead_stream_websocket(SteadEngine *engine, SoupWebsocketConnection *connection,
-                                const char *id, SteadStreamParse parse, GError **error);
+/* Serves a stream to an instance, by name or id, on a connection that was made just now, until
+ * either ends. That there is no such instance is told, too, when the first frame has come. */
+void stead_stream_websocket(SteadEngine *engine, SoupWebsocketConnection *connection,
+                            const char *name, SteadStreamParse parse);

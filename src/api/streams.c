@@ -97,10 +97,9 @@ static SteadStreamRequest *parse_file(JsonNode *frame, GError **error)
 static gboolean serve(SteadRequest *request, SteadStreamParse parse, GError **error)
 {
     SoupWebsocketConnection *connection = stead_socket_of(request, error);
-    SteadInstance *instance =
-        connection ? stead_engine_instance(request->engine, request->params[0], error) : NULL;
-    return instance &&
-           stead_stream_websocket(request->engine, connection, instance->id, parse, error);
+    if (connection)
+        stead_stream_websocket(request->engine, connection, request->params[0], parse);
+    return connection != NULL;
 }
 
 STEAD_HANDLER(stream_exec)
