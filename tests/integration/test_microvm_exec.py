@@ -532,7 +532,7 @@ def test_a_copy_that_is_ended_leaves_nothing_in_the_guest(site, folder, how):
 
 
 def test_a_copy_that_is_ended_leaves_nothing_here(site, tmp_path):
-    site.sh("a", "head -c 300000000 /dev/zero > /root/long")
+    site.sh("a", "dd if=/dev/zero of=/root/long bs=1 count=0 seek=4G")
     child = start(site, "cp", "a:/root/long", tmp_path / "file")
     try:
         stead.poll(lambda: any(path.stat().st_size for path in tmp_path.iterdir()), PATIENCE, "the copy to begin")
