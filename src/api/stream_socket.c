@@ -77,10 +77,14 @@ static void send_number(Session *session, const char *name, guint64 value)
     send_object(session, object);
 }
 
+/* What goes on in the guest ends at once, and not when the client has answered. */
 static void hang_up(Session *session, gushort code, const char *why)
 {
     if (is_open(session))
         soup_websocket_connection_close(session->connection, code, why);
+    g_clear_pointer(&session->stream, stead_stream_free);
+    if (session->job)
+        stead_job_cancel(session->job);
 }
 
 static void fail(Session *session, const GError *error)
@@ -175,17 +179,18 @@ static void on_opened(SteadStream *stream, const GError *error, gpointer data)
 {
     Session *session = data;
     session->job = NULL;
-    session->stream = stream;
-    if (session->connection == NULL) {
-        session_free(session);
+    if (!is_open(session)) {
+        stead_stream_free(stream);
+        if (session->connection == NULL)
+            session_free(session);
         return;
     }
     if (stream == NULL) {
         fail(session, error);
         return;
     }
-    if (is_open(session))
-        send_started(session, session->is_get ? stead_stream_file(stream) : NULL);
+    session->stream = stream;
+    send_started(session, session->is_get ? stead_stream_file(stream) : NULL);
     stead_stream_watch(stream, on_stream, session);
 }
 
