@@ -39,7 +39,7 @@ void stead_sockets_accept(SteadEngine *engine, SoupServerMessage *message,
     if (route && route->answer_type != STEAD_ANSWER_SOCKET &&
         route->answer_type != STEAD_ANSWER_STREAM)
         stead_set_error(&error, STEAD_ERROR_INVALID, NULL, "this path is no WebSocket");
-    if (error || !route->handle(&request, &reply, &error)) {
+    if (route == NULL || error || !route->handle(&request, &reply, &error)) {
         stead_socket_send_error(connection, error);
         soup_websocket_connection_close(connection, SOUP_WEBSOCKET_CLOSE_NORMAL, NULL);
     }

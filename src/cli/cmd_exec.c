@@ -36,10 +36,11 @@ typedef struct {
 
 /* ---- what is wanted ---- */
 
-static gboolean is_null_device(int fd)
+/* The null device, or closed. */
+static gboolean has_nothing(int fd)
 {
     struct stat about;
-    return fstat(fd, &about) == 0 && S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
+    return fstat(fd, &about) != 0 || (S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3));
 }
 
 static void decide(Exec *exec)
@@ -49,7 +50,7 @@ static void decide(Exec *exec)
     exec->terminal = stead_call_flag(exec->call, "tty") ||
                      (in && out && !interactive && !stead_call_flag(exec->call, "no-tty"));
     exec->raw = exec->terminal && in;
-    exec->input = exec->terminal || interactive || (!in && !is_null_device(STDIN_FILENO));
+    exec->input = exec->terminal || interactive || (!in && !has_nothing(STDIN_FILENO));
 }
 
 /* A variable by its name alone has the value that it has here. */
@@ -207,10 +208,10 @@ static gboolean can_be_whole(const Exec *exec)
 static int run(SteadCall *call, GError **error)
 {
     Exec exec = {.call = call, .name = stead_call_argument(call, 0)};
+    decide(&exec);
     SteadClient *client = stead_call_client(call, error);
     if (client == NULL)
         return 1;
-    decide(&exec);
     g_autoptr(GError) problem = NULL;
     int code = run_stream(&exec, client, &problem);
     if (g_error_matches(problem, STEAD_ERROR, STEAD_ERROR_UNSUPPORTED) && can_be_whole(&exec))
@@ -283,7 +284,8 @@ const SteadCommand stead_cmd_exec = {
     .description =
         "Input and output run live, and as fast as both ends take them. The exit code is the "
         "command's own, 128 and the signal that ended it, or stead's where it was not run. "
-        "Ctrl-C is the command's; a second one leaves, and what leaves ends the command.\n\n"
+        "Ctrl-C is the command's; a second one leaves, and what leaves ends the command. In a loop "
+        "that reads its own input, give it another: < /dev/null.\n\n"
         "Needs the guest agent: microVMs have it from the start, virtual machines of the "
         "catalogue's images get one at first boot. Theirs has no streams: the command gets its "
         "input at once, up to 4 MiB of text, its output comes when it has ended, and there is no "

@@ -170,13 +170,12 @@ static void take_started(Client *client, JsonNode *frame)
     const SteadStreamClientOptions *options = client->options;
     client->started = TRUE;
     client->window = (guint64)MAX(stead_json_integer(frame, "window", 0), CHUNK);
-    if (options->started &&
-        !options->started(stead_json_member(frame, "file"), options->data, &error))
-        fail(client, error);
-    else if (options->raw && !stead_terminal_raw(options->input, FALSE, &error))
-        fail(client, error);
-    else
+    gboolean begun = options->started == NULL ||
+                     options->started(stead_json_member(frame, "file"), options->data, &error);
+    if (begun && (!options->raw || stead_terminal_raw(options->input, FALSE, &error)))
         read_input(client);
+    else
+        fail(client, error);
 }
 
 static void take_text(Client *client, JsonNode *frame)

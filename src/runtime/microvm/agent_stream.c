@@ -85,17 +85,21 @@ static GError *plain_error(int failure, const char *text)
 
 /* ---- what comes (wires' thread, the agent's lock held) ---- */
 
+/* Whether it was the command that could not be begun: not the channel, not the request. */
+static gboolean is_of_command(const AgentStream *stream, int failure)
+{
+    return stream->kind == STEAD_STREAM_EXEC && !stream->started && failure != EBADMSG;
+}
+
 static void take_failed(AgentStream *stream, const GuestFrame *frame)
 {
     g_autofree char *text = NULL;
     int failure = stead_agent_read_failed(frame, &text);
     GError *error;
-    if (failure == EPROTO || (stream->kind == STEAD_STREAM_EXEC && failure == EBADMSG))
-        error = plain_error(failure, text);
-    else if (stream->kind != STEAD_STREAM_EXEC)
-        error = file_error(stream, failure);
-    else if (!stream->started)
+    if (failure != EPROTO && is_of_command(stream, failure))
         error = command_error(stream, failure, text);
+    else if (failure != EPROTO && stream->kind != STEAD_STREAM_EXEC)
+        error = file_error(stream, failure);
     else
         error = plain_error(failure, text);
     stead_stream_put_failed(stream->stream, error);
