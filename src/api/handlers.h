@@ -33,6 +33,10 @@ STEAD_HANDLER(all_stats);
 STEAD_HANDLER(instance_resize);
 STEAD_HANDLER(instance_balloon);
 
+/* streams.c */
+STEAD_HANDLER(stream_exec);
+STEAD_HANDLER(stream_file);
+
 /* snapshots.c */
 STEAD_HANDLER(snapshot_list);
 STEAD_HANDLER(snapshot_create);

@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "model/check.h"
 
-#define MAX_COMMAND_WORDS 256
 #define MAX_TIMEOUT_MS (G_GUINT64_CONSTANT(24) * 3600 * 1000)
 
 static SteadInstance *find(SteadRequest *request, GError **error)
@@ -98,30 +97,6 @@ STEAD_HANDLER(instance_resume)
     return act(request, reply, STEAD_ACTION_RESUME, FALSE, error);
 }
 
-/* The words of a command; NULL with INVALID unless it is a non-empty array of strings. */
-static GStrv read_command(SteadRequest *request, GError **error)
-{
-    JsonNode *node = stead_body_member(request, "command", error);
-    if (node == NULL)
-        return NULL;
-    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-    guint n = array ? json_array_get_length(array) : 0;
-    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
-    gboolean valid = n > 0 && n <= MAX_COMMAND_WORDS;
-    for (guint i = 0; valid && i < n; i++) {
-        JsonNode *word = json_array_get_element(array, i);
-        valid = JSON_NODE_HOLDS_VALUE(word) && json_node_get_value_type(word) == G_TYPE_STRING;
-        if (valid)
-            g_strv_builder_add(words, json_node_get_string(word));
-    }
-    if (valid)
-        return g_strv_builder_end(words);
-    stead_set_error(error, STEAD_ERROR_INVALID, NULL,
-                    "'command' in the request must be a list of 1 to %d strings",
-                    MAX_COMMAND_WORDS);
-    return NULL;
-}
-
 STEAD_HANDLER(instance_exec)
 {
     const char *input = NULL;
@@ -132,8 +107,8 @@ STEAD_HANDLER(instance_exec)
         !stead_body_string(request, "input", FALSE, &input, error) ||
         !stead_body_uint(request, "timeout-ms", MAX_TIMEOUT_MS, &timeout_ms, error))
         return FALSE;
-    g_auto(GStrv) command = read_command(request, error);
-    if (command == NULL)
+    g_auto(GStrv) command = NULL;
+    if (!stead_body_strings(request, "command", TRUE, STEAD_API_MAX_WORDS, &command, error))
         return FALSE;
     return stead_reply_result(request, reply,
                               stead_engine_exec(request->engine, instance->id,

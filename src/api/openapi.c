@@ -57,11 +57,8 @@ static void set_ref(JsonObject *object, const char *schema)
     json_object_set_string_member(object, "$ref", ref);
 }
 
-static void add_body(JsonObject *operation, const char *members)
+static void describe_members(JsonObject *schema, const char *members)
 {
-    JsonObject *body = member_object(operation, "requestBody");
-    JsonObject *json = member_object(member_object(body, "content"), "application/json");
-    JsonObject *schema = member_object(json, "schema");
     JsonObject *properties = member_object(schema, "properties");
     JsonArray *required = json_array_new();
     g_auto(GStrv) names = g_strsplit(members, " ", 0);
@@ -76,6 +73,17 @@ static void add_body(JsonObject *operation, const char *members)
     json_object_set_string_member(schema, "type", "object");
     json_object_set_boolean_member(schema, "additionalProperties", FALSE);
     json_object_set_array_member(schema, "required", required);
+}
+
+static void add_body(JsonObject *operation, const SteadRoute *route)
+{
+    if (route->answer_type == STEAD_ANSWER_STREAM) {
+        describe_members(member_object(operation, "x-first-frame"), route->body);
+        return;
+    }
+    JsonObject *content = member_object(member_object(operation, "requestBody"), "content");
+    JsonObject *json = member_object(content, "application/json");
+    describe_members(member_object(json, "schema"), route->body);
 }
 
 static void add_parameter(JsonArray *parameters, const char *name, const char *in)
@@ -121,6 +129,27 @@ static void add_answer_schema(JsonObject *response, const SteadRoute *route, con
     }
 }
 
+/* What api/stream_socket.h says. */
+static const char stream_text[] =
+    "A WebSocket of streams. The client's first frame is text, the object x-first-frame; then "
+    "binary "
+    "frames carry bytes, the first of which names their stream: 0 to the guest, 1 and 2 from it "
+    "(standard output or the file, standard error). Other text frames, of the client: {\"eof\": "
+    "true} "
+    "ends stream 0, {\"resize\": [rows, columns]}, {\"signal\": n}; of the server: {\"started\": "
+    "true, "
+    "\"window\": n, \"file\": {mode, size, mtime}}, and as the last one {\"exit-code\": n} or "
+    "{\"error\": {code, message, hint}}; of both: {\"taken\": n}, the bytes of the other that were "
+    "got "
+    "rid of, in total. Neither sends more than the window beyond that. A client that leaves ends "
+    "what "
+    "it began.";
+
+static gboolean is_socket(const SteadRoute *route)
+{
+    return route->answer_type == STEAD_ANSWER_SOCKET || route->answer_type == STEAD_ANSWER_STREAM;
+}
+
 static void add_responses(JsonObject *operation, const SteadRoute *route)
 {
     static const struct {
@@ -133,13 +162,14 @@ static void add_responses(JsonObject *operation, const SteadRoute *route)
         [STEAD_ANSWER_TEXT] = {"200", "The text, as a stream", NULL},
         [STEAD_ANSWER_EVENTS] = {"200", "Events; with follow a text/event-stream", NULL},
         [STEAD_ANSWER_SOCKET] = {"101", "A WebSocket", NULL},
+        [STEAD_ANSWER_STREAM] = {"101", stream_text, NULL},
     };
     JsonObject *responses = member_object(operation, "responses");
     JsonObject *response = member_object(responses, kinds[route->answer_type].status);
     json_object_set_string_member(response, "description", kinds[route->answer_type].text);
     const char *schema =
         kinds[route->answer_type].schema ? kinds[route->answer_type].schema : route->answer;
-    if (route->answer_type != STEAD_ANSWER_NOTHING && route->answer_type != STEAD_ANSWER_SOCKET)
+    if (route->answer_type != STEAD_ANSWER_NOTHING && !is_socket(route))
         add_answer_schema(response, route, schema);
     JsonObject *failure = member_object(responses, "default");
     json_object_set_string_member(failure, "description", "What went wrong");
@@ -157,7 +187,7 @@ static void add_route(JsonObject *paths, const SteadRoute *route)
     json_object_set_string_member(operation, "summary", route->summary);
     add_parameters(operation, route);
     if (route->body)
-        add_body(operation, route->body);
+        add_body(operation, route);
     add_responses(operation, route);
 }
 

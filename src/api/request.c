@@ -224,6 +224,31 @@ gboolean stead_body_size(const SteadRequest *request, const char *name, guint64 
     return stead_body_uint(request, name, STEAD_MAX_DISK, value, error);
 }
 
+gboolean stead_body_strings(const SteadRequest *request, const char *name, gboolean required,
+                            guint max, GStrv *value, GError **error)
+{
+    JsonNode *node = required ? stead_body_member(request, name, error) : member(request, name);
+    if (node == NULL)
+        return !required;
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    guint n = array ? json_array_get_length(array) : 0;
+    g_autoptr(GStrvBuilder) words = g_strv_builder_new();
+    gboolean valid = array && n >= (required ? 1 : 0) && n <= max;
+    for (guint i = 0; valid && i < n; i++) {
+        JsonNode *word = json_array_get_element(array, i);
+        valid = JSON_NODE_HOLDS_VALUE(word) && json_node_get_value_type(word) == G_TYPE_STRING;
+        if (valid)
+            g_strv_builder_add(words, json_node_get_string(word));
+    }
+    if (valid) {
+        *value = g_strv_builder_end(words);
+        return TRUE;
+    }
+    g_autofree char *expected =
+        g_strdup_printf("a list of %s%u strings", required ? "1 to " : "at most ", max);
+    return fail(error, name, expected);
+}
+
 gboolean stead_body_only(const SteadRequest *request, GError **error, ...)
 {
     if (request->body == NULL)

@@ -19,14 +19,17 @@
 #define STEAD_API_MAX_DEPTH 64
 #define STEAD_API_MAX_VALUES 250000
 #define STEAD_API_MAX_PARAMS 2
+/* The words of a command, and its variables. */
+#define STEAD_API_MAX_WORDS 256
 
 typedef struct {
     SteadEngine *engine;
     SoupServer *server;
     SoupServerMessage *message;
-    GHashTable *query;                  /* may be NULL */
-    JsonNode *body;                     /* an object; NULL when none was sent */
-    char *params[STEAD_API_MAX_PARAMS]; /* what the path's {...} stand for, decoded */
+    SoupWebsocketConnection *connection; /* NULL: a plain request */
+    GHashTable *query;                   /* may be NULL */
+    JsonNode *body;                      /* an object; NULL when none was sent */
+    char *params[STEAD_API_MAX_PARAMS];  /* what the path's {...} stand for, decoded */
 } SteadRequest;
 
 typedef struct {
@@ -68,6 +71,9 @@ gboolean stead_body_uint(const SteadRequest *request, const char *name, guint64 
 /* A size in bytes, as a number or as people write it ("20G"). */
 gboolean stead_body_size(const SteadRequest *request, const char *name, guint64 *value,
                          GError **error);
+/* An array of at most `max` strings, owned by the caller; one that is required has at least one. */
+gboolean stead_body_strings(const SteadRequest *request, const char *name, gboolean required,
+                            guint max, GStrv *value, GError **error);
 /* The member itself, borrowed; INVALID when absent. */
 JsonNode *stead_body_member(const SteadRequest *request, const char *name, GError **error);
 /* INVALID when the body has a member that is none of the names (ended by NULL). */

@@ -29,6 +29,8 @@ const SteadRoute stead_routes[] = {
     {"POST", INSTANCE "/pause", stead_api_instance_pause, "Pause an instance", NULL, NULL, STEAD_ANSWER_JOB, NULL},
     {"POST", INSTANCE "/resume", stead_api_instance_resume, "Resume a paused instance", NULL, NULL, STEAD_ANSWER_JOB, NULL},
     {"POST", INSTANCE "/exec", stead_api_instance_exec, "Run a command in an instance", NULL, "command! input timeout-ms", STEAD_ANSWER_OBJECT, "ExecResult"},
+    {"GET", INSTANCE "/exec", stead_api_stream_exec, "Run a command in an instance, live", NULL, "command! environment user directory terminal rows columns input", STEAD_ANSWER_STREAM, NULL},
+    {"GET", INSTANCE "/file", stead_api_stream_file, "Copy a file to or from an instance", NULL, "get put name mode", STEAD_ANSWER_STREAM, NULL},
     {"GET", INSTANCE "/console", stead_api_instance_console, "Attach to the console", "write force from", NULL, STEAD_ANSWER_SOCKET, NULL},
     {"GET", INSTANCE "/logs", stead_api_instance_logs, "Read what the console showed", "follow tail timestamps boot raw", NULL, STEAD_ANSWER_TEXT, NULL},
     {"GET", INSTANCE "/display", stead_api_instance_display, "Where the graphical display listens", NULL, NULL, STEAD_ANSWER_OBJECT, "Display"},

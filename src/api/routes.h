@@ -16,6 +16,7 @@ typedef enum {
     STEAD_ANSWER_TEXT,    /* 200 and a stream of text */
     STEAD_ANSWER_EVENTS,  /* 200 and an array of events, or a stream of them */
     STEAD_ANSWER_SOCKET,  /* 101: a WebSocket */
+    STEAD_ANSWER_STREAM,  /* 101: a WebSocket of streams; `body` is its first frame */
 } SteadAnswer;
 
 typedef struct {

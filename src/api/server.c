@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/console_route.h"
 #include "api/routes.h"
+#include "api/sockets.h"
 #include "base/error.h"
 
 #define GROUP "stead"
@@ -157,7 +157,7 @@ static void on_websocket(SoupServer *soup, SoupServerMessage *message, const cha
                          SoupWebsocketConnection *connection, gpointer data)
 {
     SteadServer *server = data;
-    stead_console_accept(server->engine, message, connection);
+    stead_sockets_accept(server->engine, message, connection);
 }
 
 /* A socket that systemd passed, by the protocol of sd_listen_fds(3); NULL when there is none. */

@@ -48,6 +48,7 @@ const SteadCommand *const stead_commands[] = {
     &stead_cmd_rm,
     &stead_cmd_wait,
     &stead_cmd_exec,
+    &stead_cmd_cp,
     &stead_cmd_console,
     &stead_cmd_logs,
     &stead_cmd_display,

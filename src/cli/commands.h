@@ -20,6 +20,7 @@ extern const SteadCommand stead_cmd_rm;
 extern const SteadCommand stead_cmd_wait;
 
 extern const SteadCommand stead_cmd_exec;
+extern const SteadCommand stead_cmd_cp;
 extern const SteadCommand stead_cmd_console;
 extern const SteadCommand stead_cmd_logs;
 extern const SteadCommand stead_cmd_display;

@@ -80,6 +80,13 @@ SteadJob *stead_engine_act(SteadEngine *engine, const char *id, SteadAction acti
  * agent does not answer, with TIMEOUT when the command does not end. */
 SteadJob *stead_engine_exec(SteadEngine *engine, const char *id, const char *const command[],
                             const char *input, guint64 timeout_ms, GError **error);
+/* Opens a stream (runtime/stream.h) to a running guest; `request` is taken over. Once, from the
+ * main loop, `func` is called with the stream, which is then the caller's, or with the reason why
+ * there is none. The job is borrowed, and ends with that; to cancel it is fine. NULL: func is not
+ * called. UNSUPPORTED where the instance's kind has no streams. */
+typedef void (*SteadStreamFunc)(SteadStream *stream, const GError *error, gpointer data);
+SteadJob *stead_engine_stream(SteadEngine *engine, const char *id, SteadStreamRequest *request,
+                              SteadStreamFunc func, gpointer data, GError **error);
 /* The job's result is the API's stats object: counters since the start, for the caller to take
  * differences of. */
 SteadJob *stead_engine_stats(SteadEngine *engine, const char *id, GError **error);

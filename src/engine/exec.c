@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Questions to a running guest or its runtime, whose answers are jobs' results: exec, statistics,
- * the display. None changes a record, so they take no lock and run beside other jobs.
+ * the display. None changes a record, so they take no lock and run beside other jobs. A stream is
+ * opened by such a job too, and then is the one's who asked for it.
  */
 #include "base/error.h"
 #include "base/units.h"
@@ -18,6 +19,8 @@ typedef struct {
     char *input;
     guint64 timeout_ms;
     guint64 size; /* bytes */
+    SteadStreamRequest *request;
+    SteadStream **stream; /* where it goes */
 } Question;
 
 static void question_free(gpointer data)
@@ -27,6 +30,7 @@ static void question_free(gpointer data)
     g_free(question->name);
     g_strfreev(question->command);
     g_free(question->input);
+    stead_stream_request_free(question->request);
     g_free(question);
 }
 
@@ -100,6 +104,71 @@ SteadJob *stead_engine_exec(SteadEngine *engine, const char *id, const char *con
     question->timeout_ms = timeout_ms ? timeout_ms : EXEC_DEFAULT_TIMEOUT_MS;
     return ask(engine, id, "instance.exec", exec_body, question, error);
 }
+
+/* ---- streams ---- */
+
+typedef struct {
+    SteadStreamFunc func;
+    gpointer data;
+    SteadStream *stream; /* the body's, until it has ended */
+} Opening;
+
+static gboolean stream_body(SteadJob *job, gpointer data, GError **error)
+{
+    Question *q = data;
+    *q->stream =
+        stead_runtime_stream(q->runtime, q->id, q->request, stead_job_cancellable(job), error);
+    return *q->stream != NULL;
+}
+
+static void on_opened(SteadJob *job, gpointer data)
+{
+    Opening *opening = data;
+    opening->func(opening->stream, stead_job_error(job), opening->data);
+    g_free(opening);
+}
+
+/* The words of what can be done instead. */
+static void refuse_stream(const SteadInstance *instance, const SteadStreamRequest *request,
+                          GError **error)
+{
+    static const char *const what[] = {[STEAD_STREAM_EXEC] = "commands with live input and output",
+                                       [STEAD_STREAM_PUT] = "copying files",
+                                       [STEAD_STREAM_GET] = "copying files"};
+    g_autofree char *hint =
+        request->kind == STEAD_STREAM_EXEC
+            ? g_strdup_printf("Use its console: stead console %s", instance->name)
+            : g_strdup("Copy over the network, or attach a volume.");
+    stead_set_error(error, STEAD_ERROR_UNSUPPORTED, hint,
+                    "%s is of kind %s, whose agent does not support %s", instance->name,
+                    stead_name_of(&stead_kind_names, instance->kind), what[request->kind]);
+}
+
+SteadJob *stead_engine_stream(SteadEngine *engine, const char *id, SteadStreamRequest *request,
+                              SteadStreamFunc func, gpointer data, GError **error)
+{
+    Question *question = g_new0(Question, 1);
+    question->request = request;
+    SteadInstance *instance = stead_engine_expect(engine, id, error);
+    if (instance == NULL ||
+        !stead_runtime_has(stead_engine_runtime(engine, instance->kind), STEAD_FEATURE_STREAM)) {
+        if (instance)
+            refuse_stream(instance, request, error);
+        question_free(question);
+        return NULL;
+    }
+    Opening *opening = g_new0(Opening, 1);
+    *opening = (Opening){func, data, NULL};
+    question->stream = &opening->stream;
+    SteadJob *job = ask(engine, id, "instance.stream", stream_body, question, error);
+    if (job)
+        stead_job_notify(job, on_opened, opening);
+    else
+        g_free(opening);
+    return job;
+}
+
+/* ---- the rest ---- */
 
 static JsonObject *stats_to_json(const char *name, const SteadStats *stats)
 {

@@ -76,7 +76,7 @@ typedef struct {
     uint32_t window; /* bytes that the host may send */
     uint32_t owed;   /* bytes that it will be given back */
     uint32_t input_begin, input_length;
-    uint64_t left; /* of a file that comes */
+    uint64_t left; /* of a file that comes; above INT64_MAX: nobody knows */
 } GuestChannel;
 
 #define GUEST_NOT_ASKED (-1)

@@ -57,6 +57,8 @@ void guest_transfer_put(GuestAgent *agent, uint16_t number, const GuestPut *put)
 void guest_transfer_get(GuestAgent *agent, uint16_t number, const GuestGet *get);
 void guest_transfer_data(GuestAgent *agent, GuestChannel *channel, const uint8_t *bytes,
                          size_t length);
+/* The file that comes is whole; only for one of unknown size. */
+void guest_transfer_end(GuestAgent *agent, GuestChannel *channel);
 bool guest_transfer_turn(GuestAgent *agent, GuestChannel *channel);
 /* What is half-written is removed; its descriptor is closed. */
 void guest_transfer_abort(GuestAgent *agent, GuestChannel *channel);

@@ -181,9 +181,12 @@ static void on_stdin(GuestAgent *agent, GuestFrame *frame)
 
 static void on_stdin_eof(GuestAgent *agent, GuestFrame *frame)
 {
-    GuestChannel *channel = guest_channel_find(agent, frame->channel, GUEST_SESSION);
-    if (channel)
-        guest_session_end_input(agent, channel);
+    GuestChannel *session = guest_channel_find(agent, frame->channel, GUEST_SESSION);
+    GuestChannel *file = guest_channel_find(agent, frame->channel, GUEST_PUTTING);
+    if (session)
+        guest_session_end_input(agent, session);
+    else if (file)
+        guest_transfer_end(agent, file);
 }
 
 static void on_data(GuestAgent *agent, GuestFrame *frame)

@@ -56,9 +56,18 @@ static int set_owner_and_mode(int fd, uid_t uid, gid_t gid, mode_t mode)
     return fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
+/* Told before anything is sent, not when it cannot be renamed. */
+static int refuse_folder(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode) ? -EISDIR : 0;
+}
+
 int guest_upload(const GuestPut *put, GuestUpload *upload)
 {
     int failed = name_temporary(upload, put->path);
+    if (!failed)
+        failed = refuse_folder(put->path);
     if (failed)
         return failed;
     upload->fd = create(upload->temporary);

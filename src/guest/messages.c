@@ -117,7 +117,8 @@ void guest_put_fields(GuestFields *fields, GuestPut *message)
     guest_field_u32(fields, &message->uid);
     guest_field_u32(fields, &message->gid);
     guest_field_u64(fields, &message->size);
-    check(fields, message->mode <= PERMISSIONS && message->size <= INT64_MAX);
+    check(fields, message->mode <= PERMISSIONS);
+    check(fields, message->size <= INT64_MAX || message->size == GUEST_SIZE_UNKNOWN);
 }
 
 void guest_get_fields(GuestFields *fields, GuestGet *message)

@@ -13,6 +13,7 @@
 #define GUEST_VERSION_TEXT_MAX 64
 #define GUEST_ERROR_TEXT_MAX 256 /* what the agent says about a failure */
 #define GUEST_PATH_MAX 4095
+#define GUEST_SIZE_UNKNOWN UINT64_MAX /* of a file that comes: up to STDIN_EOF */
 #define GUEST_USER_MAX 64
 #define GUEST_ARGS_MAX 512
 #define GUEST_ENV_MAX 512
@@ -93,7 +94,8 @@ typedef struct {
     const char *path; /* absolute */
     uint32_t mode;    /* permissions, at most 07777 */
     uint32_t uid, gid;
-    uint64_t size; /* so many bytes of DATA follow; then it is put under its name */
+    uint64_t size; /* so many bytes of DATA follow, or GUEST_SIZE_UNKNOWN and then STDIN_EOF; then
+                      it is put under its name */
 } GuestPut;
 
 typedef struct {

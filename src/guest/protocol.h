@@ -61,7 +61,8 @@ typedef enum {
     /* --- host to agent, on a channel --- */
     GUEST_EXEC = 0x10,      /* GuestExec → STARTED, then STDOUT, STDERR ..., EXIT; or FAILED */
     GUEST_STDIN = 0x11,     /* the bytes, 1 to GUEST_DATA_MAX */
-    GUEST_STDIN_EOF = 0x12, /* nothing more comes; on a pty the end-of-file character is typed */
+    GUEST_STDIN_EOF = 0x12, /* nothing more comes; on a pty the end-of-file character is typed. To a
+                               PUT of unknown size: the file is whole */
     GUEST_RESIZE = 0x13,    /* GuestResize: the pty's size */
     GUEST_SIGNAL = 0x14,    /* GuestSignal: to the process group of the session */
     GUEST_PUT = 0x15,       /* GuestPut → STARTED{0}, then the host's DATA; DONE or FAILED */

@@ -94,6 +94,14 @@ void guest_transfer_data(GuestAgent *agent, GuestChannel *channel, const uint8_t
         guest_channel_give_back(agent, channel, (uint32_t)length);
 }
 
+void guest_transfer_end(GuestAgent *agent, GuestChannel *channel)
+{
+    if (channel->left > INT64_MAX)
+        end_put(agent, channel);
+    else
+        guest_channel_fail(agent, channel, EPROTO, "less than was announced");
+}
+
 static void say_file(GuestAgent *agent, const GuestChannel *channel, GuestFile *file)
 {
     uint8_t payload[sizeof *file];

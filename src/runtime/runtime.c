@@ -170,6 +170,19 @@ SteadExecResult *stead_runtime_exec(SteadRuntime *runtime, const char *id, const
     return result;
 }
 
+SteadStream *stead_runtime_stream(SteadRuntime *runtime, const char *id,
+                                  const SteadStreamRequest *request, GCancellable *cancellable,
+                                  GError **error)
+{
+    static const char *const doing[] = {[STEAD_STREAM_EXEC] = "running a command in",
+                                        [STEAD_STREAM_PUT] = "copying a file to",
+                                        [STEAD_STREAM_GET] = "copying a file from"};
+    ENTER(doing[request->kind], id, STEAD_FEATURE_STREAM, stream);
+    SteadStream *stream = driver->stream(runtime->self, id, request, cancellable, error);
+    leave(&call, stream != NULL, error);
+    return stream;
+}
+
 gboolean stead_runtime_agent_ping(SteadRuntime *runtime, const char *id, GError **error)
 {
     ENTER("asking the agent of", id, STEAD_FEATURE_EXEC, agent_ping);

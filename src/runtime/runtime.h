@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "base/progress.h"
 #include "model/instance.h"
+#include "runtime/stream.h"
 
 typedef struct {
     char *path;   /* on the host */
@@ -83,16 +84,6 @@ typedef struct {
     guint64 net_received, net_sent;  /* bytes, all interfaces */
 } SteadStats;
 
-typedef struct {
-    int exit_code; /* of the command; 128 + n when signal n ended it */
-    GBytes *out;   /* captured standard output */
-    GBytes *err;
-    gboolean truncated; /* the agent cut the output off */
-} SteadExecResult;
-
-void stead_exec_result_free(SteadExecResult *result);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadExecResult, stead_exec_result_free)
-
 /* What a machine that goes on from a frozen one is given instead of the other's identity. */
 typedef struct {
     const char *hostname;
@@ -132,6 +123,7 @@ typedef enum {
     STEAD_FEATURE_TEMPLATE = 1 << 7,
     STEAD_FEATURE_BALLOON = 1 << 8,
     STEAD_FEATURE_LAYERS = 1 << 9, /* snapshots change which files hold the disks */
+    STEAD_FEATURE_STREAM = 1 << 10,
 } SteadFeatures;
 
 /* Called by freeze while the guest stands still. */
@@ -189,6 +181,12 @@ typedef struct {
     SteadExecResult *(*exec)(gpointer self, const char *id, const char *const argv[],
                              const char *input, guint64 timeout_ms, GCancellable *cancellable,
                              GError **error);
+    /* Begins a command, or to copy a file; returns when the guest has begun it. GUEST when the
+     * agent does not answer, NOT_FOUND when the guest has no such program or file, and what else
+     * keeps it from it. The stream is owned by the caller, and may outlive what runs the instance.
+     */
+    SteadStream *(*stream)(gpointer self, const char *id, const SteadStreamRequest *request,
+                           GCancellable *cancellable, GError **error);
     /* Whether the agent in the guest answers now. */
     gboolean (*agent_ping)(gpointer self, const char *id, GError **error);
     /* Addresses as the host's leases and the agent know them: IPv4, without loopback. */
@@ -263,6 +261,9 @@ GStrv stead_runtime_disks(SteadRuntime *runtime, const char *id, GError **error)
 SteadExecResult *stead_runtime_exec(SteadRuntime *runtime, const char *id, const char *const argv[],
                                     const char *input, guint64 timeout_ms,
                                     GCancellable *cancellable, GError **error);
+SteadStream *stead_runtime_stream(SteadRuntime *runtime, const char *id,
+                                  const SteadStreamRequest *request, GCancellable *cancellable,
+                                  GError **error);
 gboolean stead_runtime_agent_ping(SteadRuntime *runtime, const char *id, GError **error);
 GStrv stead_runtime_addresses(SteadRuntime *runtime, const char *id, GError **error);
 gboolean stead_runtime_stats(SteadRuntime *runtime, const char *id, SteadStats *stats,

@@ -213,7 +213,7 @@ def test_exec(guest):
     missing = guest.run("no-such-program")
     assert missing.returncode == 3 and "no-such-program" in missing.stderr and "hint" in missing.stderr
     assert guest.show()["id"] not in missing.stderr
-    late = guest.stead("exec", "-t", "1s", "web", "--", "sleep", "3600", check=False)
+    late = guest.stead("exec", "--timeout", "1s", "web", "--", "sleep", "3600", check=False)
     assert late.returncode == 14
     gone = lambda: guest.run("pgrep", "-x", "sleep").returncode != 0
     stead.poll(gone, 30, "the command that was given up to end in the guest")

@@ -13,9 +13,6 @@
 #include "runtime/microvm/wire.h"
 #include "runtime/runtime.h"
 
-/* What is kept of a command's output, of both streams together; the rest is dropped. */
-#define STEAD_AGENT_OUTPUT_MAX (16 * 1024 * 1024)
-
 typedef struct _SteadAgent SteadAgent;
 
 /* On the wires' thread: the agent has answered for the first time since the connection, or the
@@ -45,6 +42,11 @@ gboolean stead_agent_await_ready(SteadAgent *agent, gint64 deadline, GCancellabl
 GBytes *stead_agent_ask(SteadAgent *agent, GuestType question, const void *payload, gsize length,
                         GuestType answer, gint64 deadline, GCancellable *cancellable,
                         GError **error);
+
+/* Sends the request of a stream, and does not wait for what comes of it. GUEST when the agent is
+ * not ready, EXHAUSTED when its channels are all in use. The stream keeps the agent. */
+SteadStream *stead_agent_stream(SteadAgent *agent, const SteadStreamRequest *request,
+                                GError **error);
 
 /* See SteadDriver's exec. */
 SteadExecResult *stead_agent_exec(SteadAgent *agent, const char *const argv[], const char *input,

@@ -64,7 +64,7 @@ static const SteadDriver driver = {
     .kind = STEAD_KIND_MICROVM,
     .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_SNAPSHOT | STEAD_FEATURE_SNAPSHOT_MEMORY |
                 STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE | STEAD_FEATURE_TEMPLATE |
-                STEAD_FEATURE_BALLOON,
+                STEAD_FEATURE_BALLOON | STEAD_FEATURE_STREAM,
     .prepare = stead_microvm_prepare,
     .start = stead_microvm_start,
     .stop = stead_microvm_stop,
@@ -76,6 +76,7 @@ static const SteadDriver driver = {
     .restore = stead_microvm_restore,
     .snapshot_remove = stead_microvm_snapshot_remove,
     .exec = stead_microvm_exec,
+    .stream = stead_microvm_stream,
     .agent_ping = stead_microvm_agent_ping,
     .addresses = stead_microvm_addresses,
     .stats = stead_microvm_stats,

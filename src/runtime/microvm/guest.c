@@ -12,6 +12,8 @@
 #include "runtime/microvm/internal.h"
 
 #define PING_TIMEOUT_MS 3000
+/* Until a command has begun, or a file is open. */
+#define START_TIMEOUT_MS 20000
 
 static gint64 deadline_after(guint64 timeout_ms)
 {
@@ -29,6 +31,49 @@ SteadExecResult *stead_microvm_exec(gpointer self, const char *id, const char *c
                                  cancellable, error))
         return NULL;
     return stead_agent_exec(monitor->agent, argv, input, deadline, cancellable, error);
+}
+
+/* A time-out here is the agent's. */
+static gboolean await_started(SteadStream *stream, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    if (stead_stream_await_started(stream, deadline_after(START_TIMEOUT_MS), cancellable, &why))
+        return TRUE;
+    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
+        stead_set_error(error, STEAD_ERROR_GUEST, NULL, "the agent in the guest does not answer");
+    else
+        g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
+}
+
+static SteadStream *open_stream(SteadAgent *agent, const SteadStreamRequest *request,
+                                GCancellable *cancellable, GError **error)
+{
+    g_autoptr(SteadStream) stream = stead_agent_stream(agent, request, error);
+    if (stream && await_started(stream, cancellable, error))
+        return g_steal_pointer(&stream);
+    return NULL;
+}
+
+SteadStream *stead_microvm_stream(gpointer self, const char *id, const SteadStreamRequest *request,
+                                  GCancellable *cancellable, GError **error)
+{
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    if (monitor == NULL || !stead_agent_await_ready(monitor->agent, deadline_after(PING_TIMEOUT_MS),
+                                                    cancellable, error))
+        return NULL;
+    g_autoptr(GError) why = NULL;
+    SteadStream *stream = open_stream(monitor->agent, request, cancellable, &why);
+    if (stream == NULL && request->name &&
+        g_error_matches(why, STEAD_ERROR, STEAD_ERROR_CONFLICT)) {
+        g_autofree char *path = g_build_filename(request->path, request->name, NULL);
+        SteadStreamRequest inside = *request;
+        inside.path = path;
+        return open_stream(monitor->agent, &inside, cancellable, error);
+    }
+    if (stream == NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
+    return stream;
 }
 
 gboolean stead_microvm_agent_ping(gpointer self, const char *id, GError **error)

@@ -103,6 +103,8 @@ GPtrArray *stead_microvm_list(gpointer self, GError **error);
 SteadExecResult *stead_microvm_exec(gpointer self, const char *id, const char *const argv[],
                                     const char *input, guint64 timeout_ms,
                                     GCancellable *cancellable, GError **error);
+SteadStream *stead_microvm_stream(gpointer self, const char *id, const SteadStreamRequest *request,
+                                  GCancellable *cancellable, GError **error);
 gboolean stead_microvm_agent_ping(gpointer self, const char *id, GError **error);
 GStrv stead_microvm_addresses(gpointer self, const char *id, GError **error);
 gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, GError **error);

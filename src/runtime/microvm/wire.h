@@ -10,8 +10,9 @@
 
 #include <gio/gio.h>
 
-/* Bytes that wait for a peer that does not read; one more is an error. */
-#define STEAD_WIRE_BACKLOG_MAX (1024 * 1024)
+/* Bytes that wait for a peer that does not read; one more is an error. All that a guest gives
+ * credit for, on all channels of its agent, finds room. */
+#define STEAD_WIRE_BACKLOG_MAX (5 * 1024 * 1024)
 
 typedef struct _SteadWires SteadWires; /* the thread */
 typedef struct _SteadWire SteadWire;

@@ -21,8 +21,10 @@ static void test_every_route_is_described(void)
         JsonObject *operation = at(at(paths, stead_routes[i].path), method);
         g_assert_cmpstr(json_object_get_string_member(operation, "summary"), ==,
                         stead_routes[i].summary);
+        gboolean stream = stead_routes[i].answer_type == STEAD_ANSWER_STREAM;
         g_assert_true(json_object_has_member(operation, "requestBody") ==
-                      (stead_routes[i].body != NULL));
+                      (stead_routes[i].body != NULL && !stream));
+        g_assert_true(json_object_has_member(operation, "x-first-frame") == stream);
         at(operation, "responses");
     }
     g_autoptr(GList) all = json_object_get_values(paths);

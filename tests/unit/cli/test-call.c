@@ -95,7 +95,7 @@ static void test_two_dashes_end_options(void)
 
 static void test_what_is_passed_on_is_untouched(void)
 {
-    g_autoptr(SteadCall) dashes = parse_well("stead exec web -t 5s -- ls -t -- ''");
+    g_autoptr(SteadCall) dashes = parse_well("stead exec web --timeout 5s -- ls -t -- ''");
     g_autoptr(SteadCall) bare = parse_well("stead exec web ls --timeout 5s");
     const char *const *rest = stead_call_arguments(dashes, 1);
     g_assert_cmpuint(stead_call_number(dashes, "timeout", 0), ==, 5000);

@@ -1,152 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's end of the agent's channel: against a real agent, which is a child of the test, and
- * against a peer that the test plays itself, and that lies. Whoever waits is a thread then.
+ * The host's end of the agent's channel: against a real agent, and against a peer that lies.
+ * Whoever waits is a thread then.
  */
-#include "runtime/microvm/agent.h"
-
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
-#include "base/paths.h"
-#include "unit/guest/host.h"
-
-#define PATIENCE (HOST_PATIENCE_MS * G_TIME_SPAN_MILLISECOND)
-#define CAPACITY 65536
-
-typedef struct {
-    Host *host; /* of the peer that we play it has only what a connection needs */
-    SteadWires *wires;
-    SteadAgent *agent;
-    gint greeted, released; /* how often */
-} Fixture;
-
-static void on_ready(guint32 flags, gpointer user)
-{
-    g_atomic_int_inc(&((Fixture *)user)->greeted);
-}
-
-static void on_release(gpointer user)
-{
-    g_atomic_int_inc(&((Fixture *)user)->released);
-}
-
-static gint64 patience(void)
-{
-    return g_get_monotonic_time() + PATIENCE;
-}
-
-static void open_agent(Fixture *f)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *path = g_build_filename(f->host->folder, "agent", NULL);
-    f->wires = stead_wires_new();
-    f->agent = stead_agent_open(f->wires, path, on_ready, f, on_release, &error);
-    g_assert_no_error(error);
-}
-
-static void await_ready(Fixture *f)
-{
-    g_autoptr(GError) error = NULL;
-    stead_agent_await_ready(f->agent, patience(), NULL, &error);
-    g_assert_no_error(error);
-}
-
-static void set_up(Fixture *f, gconstpointer unused)
-{
-    f->host = host_start();
-    host_disconnect(f->host);
-    open_agent(f);
-    await_ready(f);
-}
-
-static void hang_up(Fixture *f)
-{
-    stead_agent_close(f->agent);
-    stead_agent_unref(g_steal_pointer(&f->agent));
-    stead_wires_free(g_steal_pointer(&f->wires));
-    g_assert_cmpint(f->released, ==, 1);
-}
-
-static void tear_down(Fixture *f, gconstpointer unused)
-{
-    hang_up(f);
-    host_stop(f->host);
-}
-
-/* ---- the peer that we play ---- */
-
-static guint64 read_hello(Fixture *f)
-{
-    GuestHello hello;
-    g_autoptr(HostFrame) frame = host_expect(f->host, GUEST_HELLO, 0);
-    HOST_READ(frame, guest_hello_fields, &hello);
-    return hello.nonce;
-}
-
-static void send_hello(Fixture *f, guint64 nonce)
-{
-    GuestHelloReply reply = {GUEST_PROTOCOL_VERSION, nonce, 0, "1"};
-    host_send_bytes(f->host, "", 1);
-    HOST_SEND(f->host, GUEST_HELLO_REPLY, 0, guest_hello_reply_fields, &reply);
-}
-
-static void set_up_peer(Fixture *f, gconstpointer unused)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    Host *host = f->host = g_new0(Host, 1);
-    host->folder = g_dir_make_tmp("stead-agent-XXXXXX", NULL);
-    host->bytes = g_malloc(CAPACITY);
-    g_autofree char *path = g_build_filename(host->folder, "agent", NULL);
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    host->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_assert_cmpint(bind(host->listener, (struct sockaddr *)&address, sizeof address), ==, 0);
-    g_assert_cmpint(listen(host->listener, 1), ==, 0);
-    open_agent(f);
-    host->connection = accept4(host->listener, NULL, NULL, SOCK_CLOEXEC);
-}
-
-static void set_up_greeted_peer(Fixture *f, gconstpointer unused)
-{
-    set_up_peer(f, NULL);
-    send_hello(f, read_hello(f));
-    await_ready(f);
-}
-
-static void tear_down_peer(Fixture *f, gconstpointer unused)
-{
-    hang_up(f);
-    stead_clear_fd(&f->host->connection);
-    stead_clear_fd(&f->host->listener);
-    stead_remove_tree(f->host->folder, NULL);
-    g_free(f->host->folder);
-    g_free(f->host->bytes);
-    g_free(f->host);
-}
-
-static void send_exit(Fixture *f, guint channel, guint code)
-{
-    GuestExit exit = {.code = code};
-    HOST_SEND(f->host, GUEST_EXIT, channel, guest_exit_fields, &exit);
-}
-
-static void send_failed(Fixture *f, guint channel, int error)
-{
-    GuestFailed failed = {.error = error, .text = "a reason"};
-    HOST_SEND(f->host, GUEST_FAILED, channel, guest_failed_fields, &failed);
-}
-
-/* The channel of the next EXEC. */
-static guint16 read_exec(Fixture *f)
-{
-    g_autoptr(HostFrame) frame = host_next(f->host);
-    g_assert_cmpstr(guest_type_name(frame->type), ==, guest_type_name(GUEST_EXEC));
-    return frame->channel;
-}
+#include "unit/runtime/agent-fixture.h"
 
 /* ---- whoever waits ---- */
 
@@ -258,7 +119,7 @@ static void test_too_much_output(Fixture *f, gconstpointer unused)
     g_assert_true(done.result->truncated);
     g_assert_cmpint(done.result->exit_code, ==, 4);
     g_assert_cmpuint(g_bytes_get_size(done.result->out) + g_bytes_get_size(done.result->err), ==,
-                     STEAD_AGENT_OUTPUT_MAX);
+                     STEAD_STREAM_COLLECT_MAX);
 }
 
 static void test_unknown_program(Fixture *f, gconstpointer unused)
@@ -418,23 +279,6 @@ static void test_frames_for_others(Fixture *f, gconstpointer unused)
     assert_output(command.result->out, "yours");
 }
 
-/* It does not wait for credit. What is too much is dropped. */
-static void test_too_much_data(Fixture *f, gconstpointer unused)
-{
-    static const char data[GUEST_DATA_MAX] = {0};
-    g_auto(Command) command = {.f = f, .script = ""};
-    begin(&command);
-    guint channel = read_exec(f);
-    for (gsize n = 0; n < STEAD_AGENT_OUTPUT_MAX + 2 * sizeof data; n += sizeof data)
-        host_send(f->host, n % 3 ? GUEST_STDOUT : GUEST_STDERR, channel, data, sizeof data);
-    send_exit(f, channel, 0);
-    finish(&command);
-    g_assert_no_error(command.error);
-    g_assert_true(command.result->truncated);
-    g_assert_cmpuint(g_bytes_get_size(command.result->out) + g_bytes_get_size(command.result->err),
-                     ==, STEAD_AGENT_OUTPUT_MAX);
-}
-
 static void test_senseless_answers(Fixture *f, gconstpointer unused)
 {
     static const GuestType types[] = {GUEST_EXIT, GUEST_FAILED};
@@ -580,7 +424,6 @@ int main(int argc, char **argv)
         {"lies/wrong-nonce", set_up_peer, test_wrong_nonce, tear_down_peer},
         {"lies/hang-up", set_up_greeted_peer, test_hang_up, tear_down_peer},
         {"lies/frames-for-others", set_up_greeted_peer, test_frames_for_others, tear_down_peer},
-        {"lies/too-much-data", set_up_greeted_peer, test_too_much_data, tear_down_peer},
         {"lies/senseless-answers", set_up_greeted_peer, test_senseless_answers, tear_down_peer},
         {"lies/channel-given-up", set_up_greeted_peer, test_channel_given_up, tear_down_peer},
         {"lies/no-channel-left", set_up_greeted_peer, test_no_channel_left, tear_down_peer},
