@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/bus.h"
 #include "vmm/error.h"
@@ -34,6 +35,7 @@ typedef struct {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
+    pid_t number; /* the thread's, while it can be kicked; 0 otherwise */
     bool has_thread;
     bool has_run; /* it entered the guest before */
 } VmmVcpu;

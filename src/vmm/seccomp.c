@@ -66,7 +66,7 @@ static const uint32_t IOCTLS[] = {
     0,
 };
 static const uint32_t KICK_SIGNAL[] = {SIGUSR1, 0};
-static const uint32_t ADVICE[] = {MADV_DONTNEED, MADV_REMOVE, 0};
+static const uint32_t ADVICE[] = {MADV_DONTNEED, MADV_REMOVE, MADV_FREE, 0};
 static const uint32_t EXECUTABLE[] = {PROT_EXEC, 0};
 
 #define CALL(id, why) .number = SYS_##id, .name = #id, .reason = (why)
@@ -77,10 +77,7 @@ const VmmCall vmm_calls[] = {
     {CALL(ioctl, "entering the guest, its power button, its state"), ONE_OF(1, IOCTLS)},
     {CALL(write, "interrupts, the log, the end of a jail's start")},
     {CALL(read, "events, timers, the tap")},
-#ifdef SYS_epoll_wait
-    {CALL(epoll_wait, "the loop's wait")},
-#endif
-    {CALL(epoll_pwait, "the loop's wait in another libc"), .is_rare = true},
+    {CALL(epoll_pwait, "the loop's wait")},
     {CALL(futex, "the lock")},
     {CALL(io_uring_enter, "data of disks, asynchronously"), .is_rare = true},
     {CALL(timerfd_settime, "timers")},
@@ -92,7 +89,7 @@ const VmmCall vmm_calls[] = {
     {CALL(pwrite64, "disks' tables, snapshots")},
     {CALL(fdatasync, "a flush of a disk"), .is_rare = true},
     {CALL(fallocate, "discards of a disk"), .is_rare = true},
-    {CALL(madvise, "the balloon"), ONE_OF(2, ADVICE), .is_rare = true},
+    {CALL(madvise, "the balloon; memory of the C library's"), ONE_OF(2, ADVICE), .is_rare = true},
     {CALL(getrandom, "the device of random numbers"), .is_rare = true},
     {CALL(clock_gettime, "rate limits, where the vDSO has no clock"), .is_rare = true},
     {CALL(sendto, "clients of the sockets")},
@@ -101,8 +98,6 @@ const VmmCall vmm_calls[] = {
     {CALL(epoll_ctl, "clients of the sockets")},
     {CALL(close, "clients of the sockets, snapshots")},
     {CALL(tgkill, "calling a vCPU out of the guest"), ONE_OF(2, KICK_SIGNAL)},
-    {CALL(getpid, "calling a vCPU out of the guest, in some libc"), .is_rare = true},
-    {CALL(gettid, "calling a vCPU out of the guest, in another libc"), .is_rare = true},
     {CALL(rt_sigprocmask, "calling a vCPU out of the guest"), .is_rare = true},
     {CALL(rt_sigreturn, "a vCPU that was called")},
     {CALL(restart_syscall, "a call that a signal interrupted"), .is_rare = true},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest writes its serial port byte by byte. Bytes are gathered until the buffer is full or a
- * moment has passed, so that a line costs a few system calls and not some for each byte.
+ * A guest writes its serial port byte by byte. After a silence a byte goes out at once; what comes
+ * in the moment after it is gathered, so that a line costs a few system calls and not some for each
+ * byte.
  */
 #include "vmm/terminal.h"
 
@@ -15,34 +16,48 @@ struct VmmTerminal {
     VmmSerial *serial;
     VmmLog *log;
     VmmChannel *channel;
-    VmmSource *timer;
+    VmmSource *timer; /* runs in the moment after output */
+    bool is_gathering;
     size_t used;
     uint8_t buffer[BUFFER];
 };
 
 void vmm_terminal_flush(VmmTerminal *terminal)
 {
-    if (terminal->log && terminal->used > 0)
+    if (terminal->used == 0)
+        return;
+    if (terminal->log)
         vmm_log_write(terminal->log, terminal->buffer, terminal->used);
     if (terminal->channel)
         vmm_channel_write(terminal->channel, terminal->buffer, terminal->used);
     terminal->used = 0;
 }
 
+static void gather(VmmTerminal *terminal)
+{
+    terminal->is_gathering = vmm_source_arm(terminal->timer, MOMENT_NS) == 0;
+}
+
+/* A moment without output is a silence. */
 static void on_timer(void *data, uint32_t events)
 {
+    VmmTerminal *terminal = data;
+    bool was_silent = terminal->used == 0;
     (void)events;
-    vmm_terminal_flush(data);
+    terminal->is_gathering = false;
+    vmm_terminal_flush(terminal);
+    if (!was_silent)
+        gather(terminal);
 }
 
 static void on_output(void *owner, uint8_t byte)
 {
     VmmTerminal *terminal = owner;
-    if (terminal->used == 0)
-        vmm_source_arm(terminal->timer, MOMENT_NS);
     terminal->buffer[terminal->used++] = byte;
-    if (terminal->used == sizeof terminal->buffer)
+    if (!terminal->is_gathering || terminal->used == sizeof terminal->buffer)
         vmm_terminal_flush(terminal);
+    if (!terminal->is_gathering)
+        gather(terminal);
 }
 
 static void on_room(void *owner)

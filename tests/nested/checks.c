@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -405,10 +407,31 @@ static const struct {
     {"restores fast", restores_fast},
 };
 
-int main(void)
+/* All of them, or those that the command line names: the last ones stand alone. */
+static bool is_wanted(const char *name, int argc, char **argv)
 {
+    bool found = argc < 2;
+    for (int i = 1; i < argc; i++)
+        found = found || strcmp(argv[i], name) == 0;
+    return found;
+}
+
+/* A machine that does nothing, while this program lives. With the last machine KVM switches SVM off
+ * and with the first one on again, on every CPU; emulated CPUs hang at it once in some hundred
+ * times, and a host that runs machines seldom does it. */
+static void keep_kvm_on(void)
+{
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm < 0 || ioctl(kvm, KVM_CREATE_VM, 0) < 0)
+        printf("no machine keeps KVM on: %s\n", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+    keep_kvm_on();
     for (size_t i = 0; i < sizeof CHECKS / sizeof *CHECKS; i++)
-        run_check(CHECKS[i].name, CHECKS[i].check);
+        if (is_wanted(CHECKS[i].name, argc, argv))
+            run_check(CHECKS[i].name, CHECKS[i].check);
     machine_kill(&a);
     machine_kill(&b);
     machine_kill(&c);
