@@ -22,13 +22,13 @@ static int complain(const VmmError *error, int code)
     return code;
 }
 
-/* Threads first, then the seal, which covers them; then the guest. */
+/* Each thread seals itself before it touches the guest, this one last. */
 static int start(VmmVm *vm, VmmJail *jail, VmmError *error)
 {
     int failed = vmm_vm_start(vm, error);
     if (failed)
         return failed;
-    failed = vm->options->no_seccomp ? 0 : vmm_seccomp_seal();
+    failed = vm->options->no_seccomp ? 0 : vmm_seccomp_seal(VMM_THREAD_LOOP);
     if (failed)
         return vmm_error_errno(error, failed, "cannot restrict system calls");
     vmm_vm_begin(vm);

@@ -2,22 +2,26 @@
 /*
  * A guest writes its serial port byte by byte. After a silence a byte goes out at once; what comes
  * in the moment after it is gathered, so that a line costs a few system calls and not some for each
- * byte.
+ * byte. The loop's thread writes: a vCPU's only fills the buffer, and waits where that gets full.
  */
 #include "vmm/terminal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define BUFFER 4096
+#define BUFFER 16384
+#define CONGESTED 8192 /* what vCPUs bring until they wait has room above it */
+#define AT_ONCE 1      /* nanosecond */
 #define MOMENT_NS 500000ULL
 
 struct VmmTerminal {
     VmmSerial *serial;
     VmmLog *log;
     VmmChannel *channel;
-    VmmSource *timer; /* runs in the moment after output */
-    bool is_gathering;
+    VmmSource *timer; /* to write what there is, and in the moment after it */
+    bool is_armed;
+    void (*congested)(void *owner, bool is_congested);
+    void *owner;
     size_t used;
     uint8_t buffer[BUFFER];
 };
@@ -30,12 +34,14 @@ void vmm_terminal_flush(VmmTerminal *terminal)
         vmm_log_write(terminal->log, terminal->buffer, terminal->used);
     if (terminal->channel)
         vmm_channel_write(terminal->channel, terminal->buffer, terminal->used);
+    if (terminal->used >= CONGESTED && terminal->congested)
+        terminal->congested(terminal->owner, false);
     terminal->used = 0;
 }
 
-static void gather(VmmTerminal *terminal)
+static void arm(VmmTerminal *terminal, uint64_t nanoseconds)
 {
-    terminal->is_gathering = vmm_source_arm(terminal->timer, MOMENT_NS) == 0;
+    terminal->is_armed = vmm_source_arm(terminal->timer, nanoseconds) == 0;
 }
 
 /* A moment without output is a silence. */
@@ -44,20 +50,30 @@ static void on_timer(void *data, uint32_t events)
     VmmTerminal *terminal = data;
     bool was_silent = terminal->used == 0;
     (void)events;
-    terminal->is_gathering = false;
+    terminal->is_armed = false;
     vmm_terminal_flush(terminal);
     if (!was_silent)
-        gather(terminal);
+        arm(terminal, MOMENT_NS);
 }
 
+/* What finds no room is lost: many vCPUs can bring so much at once, to their own harm. */
 static void on_output(void *owner, uint8_t byte)
 {
     VmmTerminal *terminal = owner;
+    if (terminal->used == sizeof terminal->buffer)
+        return;
     terminal->buffer[terminal->used++] = byte;
-    if (!terminal->is_gathering || terminal->used == sizeof terminal->buffer)
-        vmm_terminal_flush(terminal);
-    if (!terminal->is_gathering)
-        gather(terminal);
+    if (!terminal->is_armed)
+        arm(terminal, AT_ONCE);
+    if (terminal->used == CONGESTED && terminal->congested)
+        terminal->congested(terminal->owner, true);
+}
+
+void vmm_terminal_on_congestion(VmmTerminal *terminal,
+                                void (*congested)(void *owner, bool is_congested), void *owner)
+{
+    terminal->congested = congested;
+    terminal->owner = owner;
 }
 
 static void on_room(void *owner)

@@ -152,10 +152,14 @@ static void park(VmmVcpu *vcpu)
 /* False: the thread is to end. */
 static bool wait_for_turn(VmmVcpu *vcpu)
 {
+    VmmMachine *machine = vcpu->machine;
     vcpu->run->immediate_exit = 0;
-    while (vcpu->machine->is_paused && !vcpu->machine->is_ending)
-        park(vcpu);
-    return !vcpu->machine->is_ending;
+    while ((machine->is_paused || machine->is_congested) && !machine->is_ending)
+        if (machine->is_paused)
+            park(vcpu);
+        else
+            pthread_cond_wait(&machine->resumed, &machine->lock);
+    return !machine->is_ending;
 }
 
 static void run_once(VmmVcpu *vcpu)
@@ -175,9 +179,13 @@ static void *run_thread(void *data)
 {
     VmmVcpu *vcpu = data;
     VmmMachine *machine = vcpu->machine;
+    pid_t number = gettid();
+    int failed = machine->prepare_thread ? machine->prepare_thread() : 0;
     current_run = vcpu->run;
     pthread_mutex_lock(&machine->lock);
-    vcpu->number = gettid();
+    vcpu->number = number;
+    if (failed)
+        machine->unprepared = failed;
     while (wait_for_turn(vcpu))
         run_once(vcpu);
     vcpu->number = 0;
