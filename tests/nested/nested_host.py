@@ -220,6 +220,7 @@ def _boot(kernel, initrd, memory, cpus, cpu):
         raise AssertionError(f"the nested host took too long:\n{text[-3000:]}") from None
     text = done.stdout.decode(errors="replace").replace("\r", "")
     if BEGIN not in text or END not in text:
-        raise AssertionError(f"the nested host did not get through:\n{text[-3000:]}\n"
+        raise AssertionError(f"the nested host did not get through ({QEMU} ended with "
+                             f"{done.returncode}):\n{text[-3000:]}\n"
                              f"{done.stderr.decode(errors='replace')[-1000:]}")
     return text.split(BEGIN + "\n", 1)[1].split(END, 1)[0].splitlines()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import kernel_elf
 import nested_host
 
 BUILD = Path(os.environ.get("STEAD_BUILD_DIR", Path(__file__).resolve().parents[2] / "build"))
@@ -93,8 +94,10 @@ def run_checks(command, cpus):
             pytest.skip(f"{needed} is not built (STEAD_BUILD_DIR names the build folder)")
     try:
         kernel = nested_host.unpacked_package("linux-image-cloud-amd64")
+        bzimage = next(kernel.glob("boot/vmlinuz-*")).read_bytes()
         files = {
-            "vmlinuz": next(kernel.glob("boot/vmlinuz-*")).read_bytes(),
+            "vmlinuz": bzimage,
+            "vmlinux": kernel_elf.extract(bzimage) or b"",
             "initrd": nested_host.guest_initramfs(kernel, GUEST_MODULES, GUEST_INIT),
             "tiny.elf": tiny_kernel(),
             **overlay_files(),
