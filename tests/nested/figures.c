@@ -29,7 +29,7 @@
 #define ROUNDS 9
 #define TIMES_FASTER 5 /* than QEMU */
 #define CLONES 20
-#define CLONE_MS 3000
+#define CLONE_MS 6000
 #define SERIAL "/tmp/figure.serial"
 #define MEMORY "/tmp/figure.memory"
 #define STATE "/tmp/figure.state"
