@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest/button.h"
 #include "guest/init.h"
 #include "guest/port.h"
 
@@ -34,13 +35,15 @@
 #define GONE_AFTER_MS 1000
 #define GLIBC_SIGRTMIN 34 /* see power.c */
 
-enum { KEY_HOST, KEY_SIGNALS, KEY_ANNOUNCEMENTS, KEY_LISTENER, KEY_STREAMS };
+enum { KEY_HOST, KEY_SIGNALS, KEY_ANNOUNCEMENTS, KEY_LISTENER, KEY_BUTTONS, KEY_STREAMS };
 
 typedef struct {
     GuestAgent *agent;
     const GuestTransport *transport;
     int host; /* the port or connection; -1 */
     int signals, announcements, listener;
+    int buttons[GUEST_BUTTONS_MAX];
+    unsigned n_buttons;
     bool is_readable; /* the host's: an edge was told, and nothing was EAGAIN since */
     bool has_ended;
     int64_t gone_at;   /* the time at which a port that has hung up counts as left; 0: it has not */
@@ -256,6 +259,23 @@ static int open_signals(void)
     return loop.signals < 0 ? -errno : watch(loop.signals, EPOLLIN, KEY_SIGNALS);
 }
 
+/* --- the power button, which is nobody else's where we are process 1 --- */
+
+static void watch_buttons(void)
+{
+    loop.n_buttons = guest_button_open(loop.buttons);
+    for (unsigned i = 0; i < loop.n_buttons; i++)
+        if (watch(loop.buttons[i], EPOLLIN, KEY_BUTTONS) < 0)
+            guest_complain("watch", "the power button", errno);
+}
+
+static void read_buttons(void)
+{
+    for (unsigned i = 0; i < loop.n_buttons; i++)
+        if (guest_button_was_pressed(loop.buttons[i]))
+            loop.agent->shutdown = GUEST_POWEROFF;
+}
+
 /* --- */
 
 static void on_host_event(bool is_hung_up)
@@ -280,6 +300,9 @@ static void on_event(const struct epoll_event *event)
         break;
     case KEY_LISTENER:
         accept_host();
+        break;
+    case KEY_BUTTONS:
+        read_buttons();
         break;
     case KEY_ANNOUNCEMENTS:
         if (loop.host < 0 && guest_port_is_announced(loop.announcements))
@@ -344,5 +367,7 @@ int guest_loop(GuestAgent *agent, const GuestTransport *transport)
     int failed = watcher < 0 ? -errno : open_signals();
     if (!failed)
         failed = open_transport(transport);
+    if (!failed && transport->is_init)
+        watch_buttons();
     return failed ? failed : run();
 }

@@ -17,8 +17,8 @@ const char *const stead_build_tiny_folders[] = {
 };
 
 const char *const stead_build_tiny_modules[] = {
-    "virtio_mmio",    "virtio_blk", "virtio_net", "virtio_console",
-    "virtio_balloon", "virtio-rng", NULL,
+    "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio-rng",
+    "button",      "evdev",      NULL,
 };
 
 const SteadBuildFile stead_build_tiny_files[] = {

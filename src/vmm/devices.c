@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/disk/disk.h"
+#include "vmm/seccomp.h"
 #include "vmm/virtio/balloon.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
@@ -76,7 +77,11 @@ static int disk_format(const char *name, VmmDiskFormat *format)
 
 static int add_disk(VmmVm *vm, const VmmDiskOption *option, VmmError *error)
 {
-    VmmDiskOptions disk_options = {.n_fds = option->fds.n, .is_read_only = option->is_read_only};
+    VmmDiskOptions disk_options = {
+        .n_fds = option->fds.n,
+        .is_read_only = option->is_read_only,
+        .prepare_thread = vm->options->no_seccomp ? NULL : vmm_seccomp_seal_disk,
+    };
     VmmBlkOptions blk_options = {
         .serial = option->serial,
         .bytes_per_second = option->bytes_per_second,

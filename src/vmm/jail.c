@@ -55,7 +55,7 @@ static int enter_empty_root(void)
 }
 
 /* Never more than there was: that would need a privilege. */
-static int lower_limit(__rlimit_resource_t resource, rlim_t value)
+static int lower_limit(int resource, rlim_t value)
 {
     struct rlimit limit;
     if (getrlimit(resource, &limit) < 0)

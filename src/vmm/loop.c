@@ -194,7 +194,8 @@ static void dispatch(VmmLoop *loop, const struct epoll_event *event)
 int vmm_loop_iterate(VmmLoop *loop, int timeout_ms)
 {
     struct epoll_event events[BATCH];
-    int n = epoll_wait(loop->epoll, events, BATCH, timeout_ms);
+    /* Every C library makes the same call of this one. */
+    int n = epoll_pwait(loop->epoll, events, BATCH, timeout_ms, NULL);
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
     lock(loop);

@@ -150,12 +150,15 @@ int vmm_machine_start(VmmMachine *machine, VmmError *error)
     if (failed)
         return vmm_error_errno(error, failed, "no thread for a vCPU");
     wait_for_all(machine);
-    return 0;
+    return machine->unprepared
+               ? vmm_error_errno(error, machine->unprepared, "cannot restrict a vCPU's thread")
+               : 0;
 }
 
 void vmm_machine_pause(VmmMachine *machine)
 {
     machine->is_paused = true;
+    pthread_cond_broadcast(&machine->resumed); /* those that wait for a device park instead */
     for (unsigned i = 0; i < machine->n_vcpus; i++)
         vmm_vcpu_kick(&machine->vcpus[i]);
     wait_for_all(machine);
@@ -165,6 +168,13 @@ void vmm_machine_resume(VmmMachine *machine)
 {
     machine->is_paused = false;
     pthread_cond_broadcast(&machine->resumed);
+}
+
+void vmm_machine_set_congested(VmmMachine *machine, bool is_congested)
+{
+    machine->is_congested = is_congested;
+    if (!is_congested)
+        pthread_cond_broadcast(&machine->resumed);
 }
 
 void vmm_machine_request(VmmMachine *machine, VmmRequest request)

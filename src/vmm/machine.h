@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/bus.h"
 #include "vmm/error.h"
@@ -34,6 +35,7 @@ typedef struct {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
+    pid_t number; /* the thread's, while it can be kicked; 0 otherwise */
     bool has_thread;
     bool has_run; /* it entered the guest before */
 } VmmVcpu;
@@ -62,15 +64,18 @@ struct VmmMachine {
     unsigned n_vcpus;   /* made so far */
     unsigned n_planned; /* all of them */
     unsigned n_parked;
-    bool is_paused; /* vCPUs park at their next turn */
-    bool is_ending; /* and their threads end */
+    bool is_paused;    /* vCPUs park at their next turn */
+    bool is_ending;    /* and their threads end */
+    bool is_congested; /* they wait before their next turn until this is over */
     VmmRequest request;
     VmmError why;
     int request_fd; /* an eventfd by which a vCPU's thread calls the I/O thread */
     VmmIrqLine irqs[VMM_IRQFDS_MAX];
     unsigned n_irqs;
     VmmArch *arch;
+    int unprepared; /* why a vCPU's thread could not be prepared, a negative errno; or 0 */
     /* Set by the caller before the start. */
+    int (*prepare_thread)(void); /* the first thing that a vCPU's thread does; NULL: nothing */
     void (*on_request)(void *data, VmmRequest request);
     void *on_request_data;
 };
@@ -88,6 +93,8 @@ int vmm_machine_start(VmmMachine *machine, VmmError *error);
 /* Returns when every vCPU has parked with no I/O half done. I/O thread only. */
 void vmm_machine_pause(VmmMachine *machine);
 void vmm_machine_resume(VmmMachine *machine);
+/* Whether vCPUs are to wait for a device that has no room for what they give it. */
+void vmm_machine_set_congested(VmmMachine *machine, bool is_congested);
 
 /* From a device: the guest asks for an end. The first request counts until it was acted on. */
 void vmm_machine_request(VmmMachine *machine, VmmRequest request);

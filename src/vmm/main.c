@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "vmm/constant.h"
 #include "vmm/jail.h"
 #include "vmm/qmp.h"
 #include "vmm/seccomp.h"
@@ -21,13 +22,13 @@ static int complain(const VmmError *error, int code)
     return code;
 }
 
-/* Threads first, then the seal, which covers them; then the guest. */
+/* Each thread seals itself before it touches the guest, this one last. */
 static int start(VmmVm *vm, VmmJail *jail, VmmError *error)
 {
     int failed = vmm_vm_start(vm, error);
     if (failed)
         return failed;
-    failed = vm->options->no_seccomp ? 0 : vmm_seccomp_seal();
+    failed = vm->options->no_seccomp ? 0 : vmm_seccomp_seal(VMM_THREAD_LOOP);
     if (failed)
         return vmm_error_errno(error, failed, "cannot restrict system calls");
     vmm_vm_begin(vm);
@@ -75,13 +76,16 @@ static int run_guest(const VmmOptions *options, const VmmKvm *kvm)
         .daemonize = options->daemonize,
         .pid_fd = options->pid_fd,
     };
-    if (vmm_jail_enter(&jail, &jail_options, &error))
+    int failed = vmm_constant_protect();
+    if (failed)
+        vmm_error_errno(&error, failed, "cannot protect what is constant");
+    if (failed || vmm_jail_enter(&jail, &jail_options, &error))
         return complain(&error, EXIT_FAILED);
     if (!jail.is_inside)
         return jail.exit_code;
     if (vmm_vm_init(&vm, options, kvm, &error))
         return complain(&error, EXIT_FAILED);
-    int failed = control_and_run(&vm, &jail, &error);
+    failed = control_and_run(&vm, &jail, &error);
     vmm_vm_free(&vm);
     return failed ? complain(&error, EXIT_FAILED) : 0;
 }

@@ -56,6 +56,10 @@ static int map(VmmMemory *memory, int fd, bool shared)
                 (fd >= 0 && shared ? MAP_SHARED : MAP_PRIVATE);
     if (mmap(place, memory->size, PROT_READ | PROT_WRITE, flags, fd, 0) == MAP_FAILED)
         return -errno;
+    /* A boot touches a few pages of the first ones: a huge one is not worth being cleared for them.
+     * Where there are none, that is fine, too. */
+    if (fd < 0)
+        madvise(place, memory->size < HUGE_PAGE ? memory->size : HUGE_PAGE, MADV_NOHUGEPAGE);
     memory->advice = fd >= 0 && shared ? MADV_REMOVE : MADV_DONTNEED;
     memory->host = place;
     return 0;

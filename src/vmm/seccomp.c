@@ -27,8 +27,17 @@
 
 #define PROGRAM_MAX 512
 
-static const uint32_t IOCTLS[] = {
+static const uint32_t VCPU_IOCTLS[] = {
     KVM_RUN,      /* the guest */
+    KVM_IRQ_LINE, /* ACPI's registers let go of their line */
+    KVM_GET_REGS, /* where a guest stopped that cannot go on */
+#ifdef __x86_64__
+    KVM_KVMCLOCK_CTRL, /* a pause is over */
+#endif
+    TUNSETOFFLOAD, /* what the guest's network driver can do */
+    0,
+};
+static const uint32_t LOOP_IOCTLS[] = {
     KVM_IRQ_LINE, /* the power button */
     KVM_GET_REGS, /* snapshots, from here on, and resets */
     KVM_SET_REGS,
@@ -40,7 +49,6 @@ static const uint32_t IOCTLS[] = {
     KVM_GET_CLOCK,
     KVM_SET_CLOCK,
 #ifdef __x86_64__
-    KVM_KVMCLOCK_CTRL, /* a pause is over */
     KVM_GET_SREGS,
     KVM_SET_SREGS,
     KVM_GET_MSRS,
@@ -62,69 +70,63 @@ static const uint32_t IOCTLS[] = {
     KVM_GET_PIT2,
     KVM_SET_PIT2,
 #endif
-    TUNSETOFFLOAD, /* what the guest's network driver can do */
+    TUNSETOFFLOAD, /* a snapshot's network device */
     0,
 };
 static const uint32_t KICK_SIGNAL[] = {SIGUSR1, 0};
-static const uint32_t ADVICE[] = {MADV_DONTNEED, MADV_REMOVE, 0};
+static const uint32_t ADVICE[] = {MADV_DONTNEED, MADV_REMOVE, MADV_FREE, 0};
 static const uint32_t EXECUTABLE[] = {PROT_EXEC, 0};
 
-#define CALL(id, why) .number = SYS_##id, .name = #id, .reason = (why)
+#define LOOP VMM_THREAD_LOOP
+#define VCPU VMM_THREAD_VCPU
+#define DISK VMM_THREAD_DISK
+#define ANY VMM_THREAD_ANY
+#define CALL(id, of, why) .number = SYS_##id, .name = #id, .threads = (of), .reason = (why)
 #define ONE_OF(at, list) .check = VMM_CALL_ONE_OF, .argument = (at), .values = (list)
 #define NONE_OF(at, list) .check = VMM_CALL_NONE_OF_BITS, .argument = (at), .values = (list)
 
 const VmmCall vmm_calls[] = {
-    {CALL(ioctl, "entering the guest, its power button, its state"), ONE_OF(1, IOCTLS)},
-    {CALL(write, "interrupts, the log, the end of a jail's start")},
-    {CALL(read, "events, timers, the tap")},
-#ifdef SYS_epoll_wait
-    {CALL(epoll_wait, "the loop's wait")},
-#endif
-    {CALL(epoll_pwait, "the loop's wait in another libc"), .is_rare = true},
-    {CALL(futex, "the lock")},
-    {CALL(io_uring_enter, "data of disks, asynchronously"), .is_rare = true},
-    {CALL(timerfd_settime, "timers")},
-    {CALL(readv, "packets from the tap"), .is_rare = true},
-    {CALL(writev, "packets to the tap"), .is_rare = true},
-    {CALL(preadv, "data of disks, from their threads"), .is_rare = true},
-    {CALL(pwritev, "data of disks, from their threads"), .is_rare = true},
-    {CALL(pread64, "disks' tables, snapshots, a kernel to be booted again")},
-    {CALL(pwrite64, "disks' tables, snapshots")},
-    {CALL(fdatasync, "a flush of a disk"), .is_rare = true},
-    {CALL(fallocate, "discards of a disk"), .is_rare = true},
-    {CALL(madvise, "the balloon"), ONE_OF(2, ADVICE), .is_rare = true},
-    {CALL(getrandom, "the device of random numbers"), .is_rare = true},
-    {CALL(clock_gettime, "rate limits, where the vDSO has no clock"), .is_rare = true},
-    {CALL(sendto, "clients of the sockets")},
-    {CALL(recvmsg, "clients of the sockets")},
-    {CALL(accept4, "clients of the sockets")},
-    {CALL(epoll_ctl, "clients of the sockets")},
-    {CALL(close, "clients of the sockets, snapshots")},
-    {CALL(tgkill, "calling a vCPU out of the guest"), ONE_OF(2, KICK_SIGNAL)},
-    {CALL(getpid, "calling a vCPU out of the guest, in some libc"), .is_rare = true},
-    {CALL(gettid, "calling a vCPU out of the guest, in another libc"), .is_rare = true},
-    {CALL(rt_sigprocmask, "calling a vCPU out of the guest"), .is_rare = true},
-    {CALL(rt_sigreturn, "a vCPU that was called")},
-    {CALL(restart_syscall, "a call that a signal interrupted"), .is_rare = true},
-    {CALL(openat, "the log's next file"), .is_rare = true},
-    {CALL(renameat, "the log's older files"), .is_rare = true},
-#ifdef SYS_renameat2
-    {CALL(renameat2, "the log's older files, in another libc"), .is_rare = true},
-#endif
-    {CALL(unlinkat, "the log's last file"), .is_rare = true},
-    {CALL(fstat, "the size of a snapshot, of the log, in another libc"), .is_rare = true},
-    {CALL(newfstatat, "the size of a snapshot, of the log"), .is_rare = true},
-    {CALL(lseek, "the size of a kernel to be booted again"), .is_rare = true},
-    {CALL(ftruncate, "a snapshot's beginning"), .is_rare = true},
-    {CALL(mmap, "memory of the C library's"), NONE_OF(2, EXECUTABLE), .is_rare = true},
-    {CALL(mprotect, "memory of the C library's"), NONE_OF(2, EXECUTABLE), .is_rare = true},
-    {CALL(mremap, "memory of the C library's"), .is_rare = true},
-    {CALL(munmap, "memory of the C library's, and all of it in the end")},
-    {CALL(brk, "memory of the C library's"), .is_rare = true},
-    {CALL(rseq, "a thread of a disk that is just starting"), .is_rare = true},
-    {CALL(set_robust_list, "a thread of a disk that is just starting"), .is_rare = true},
-    {CALL(exit, "a thread's end")},
-    {CALL(exit_group, "the end")},
+    {CALL(ioctl, VCPU, "entering the guest"), ONE_OF(1, VCPU_IOCTLS)},
+    {CALL(ioctl, LOOP, "the guest's power button, its state"), ONE_OF(1, LOOP_IOCTLS)},
+    {CALL(write, ANY, "interrupts, the log, calls between threads")},
+    {CALL(read, LOOP, "events, timers, packets from the tap")},
+    {CALL(epoll_pwait, LOOP, "the loop's wait")},
+    {CALL(futex, ANY, "the lock")},
+    {CALL(io_uring_enter, LOOP | VCPU, "data of disks, asynchronously; the end of it in a reset")},
+    {CALL(timerfd_settime, LOOP | VCPU, "timers")},
+    {CALL(writev, LOOP, "packets to the tap")},
+    {CALL(preadv, DISK, "data of disks")},
+    {CALL(pwritev, DISK, "data of disks")},
+    {CALL(pread64, LOOP | DISK, "disks' tables, snapshots, a kernel to be booted again")},
+    {CALL(pwrite64, LOOP | DISK, "disks' tables, snapshots")},
+    {CALL(fdatasync, LOOP | DISK, "a flush of a disk, also for a snapshot")},
+    {CALL(fallocate, DISK, "discards of a disk")},
+    {CALL(madvise, ANY, "the balloon; memory of the C library's"), ONE_OF(2, ADVICE)},
+    {CALL(getrandom, LOOP, "the device of random numbers")},
+    {CALL(clock_gettime, LOOP | VCPU, "rate limits and events, where the vDSO has no clock"),
+     .is_rare = true},
+    {CALL(sendto, LOOP | VCPU, "clients of the sockets; events that a register brings")},
+    {CALL(recvmsg, LOOP, "clients of the sockets")},
+    {CALL(accept4, LOOP, "clients of the sockets")},
+    {CALL(epoll_ctl, LOOP | VCPU, "clients of the sockets, the tap of a driver that is ready")},
+    {CALL(close, LOOP, "clients of the sockets, snapshots")},
+    {CALL(tgkill, LOOP, "calling a vCPU out of the guest"), ONE_OF(2, KICK_SIGNAL)},
+    {CALL(rt_sigreturn, VCPU, "a vCPU that was called")},
+    {CALL(rt_sigprocmask, ANY, "a thread's end")},
+    {CALL(openat, LOOP, "the log's next file")},
+    {CALL(renameat, LOOP, "the log's older files")},
+    {CALL(unlinkat, LOOP, "the log's last file")},
+    {CALL(fstat, LOOP, "the size of a snapshot, of the log"), .is_rare = true},
+    {CALL(newfstatat, LOOP, "the same in another libc"), .is_rare = true},
+    {CALL(lseek, LOOP | DISK, "the size of a file to be booted again, of a disk's")},
+    {CALL(ftruncate, LOOP, "a snapshot's beginning")},
+    {CALL(mmap, ANY, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
+    {CALL(mprotect, LOOP | DISK, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
+    {CALL(mremap, LOOP | DISK, "memory of the C library's")},
+    {CALL(munmap, ANY, "memory of the C library's, and all of it in the end")},
+    {CALL(brk, LOOP | DISK, "memory of the C library's")},
+    {CALL(exit, VCPU | DISK, "a thread's end")},
+    {CALL(exit_group, LOOP, "the end")},
 };
 const size_t vmm_n_calls = sizeof vmm_calls / sizeof *vmm_calls;
 
@@ -182,7 +184,7 @@ static void emit_call(Program *program, const VmmCall *call)
         program->code[jump].jf = (uint8_t)(program->length - jump - 1);
 }
 
-static void build(Program *program)
+static void build(Program *program, VmmThread thread)
 {
     program->length = 0;
     load(program, offsetof(struct seccomp_data, arch));
@@ -190,21 +192,29 @@ static void build(Program *program)
     end(program, SECCOMP_RET_KILL_PROCESS);
     load(program, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < vmm_n_calls; i++)
-        emit_call(program, &vmm_calls[i]);
+        if (vmm_calls[i].threads & thread)
+            emit_call(program, &vmm_calls[i]);
     end(program, SECCOMP_RET_KILL_PROCESS);
 }
 
-int vmm_seccomp_seal(void)
+int vmm_seccomp_seal(VmmThread thread)
 {
-    static Program program;
-    build(&program);
+    Program program;
+    build(&program, thread);
     if (program.length > PROGRAM_MAX)
         return -E2BIG;
     struct sock_fprog filter = {.len = program.length, .filter = program.code};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
-    long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
-    if (result > 0)
-        return -EBUSY; /* a thread has a filter of its own */
-    return result < 0 ? -errno : 0;
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0 ? -errno : 0;
+}
+
+int vmm_seccomp_seal_vcpu(void)
+{
+    return vmm_seccomp_seal(VMM_THREAD_VCPU);
+}
+
+int vmm_seccomp_seal_disk(void)
+{
+    return vmm_seccomp_seal(VMM_THREAD_DISK);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The system calls that a running monitor makes, each with its reason. Any other one, and these
- * with other arguments, end the process: what takes it over has little to go on with.
+ * The system calls that a running monitor makes, each with its reason and the threads that have it.
+ * Any other one, and these with other arguments, end the process: what takes it over has little to
+ * go on with, and least where it came from the guest.
  */
 #pragma once
 
@@ -16,6 +17,14 @@ typedef enum {
     VMM_CALL_NONE_OF_BITS, /* none of the bits of values[0] */
 } VmmCallCheck;
 
+/* Threads by what they do; bits. */
+typedef enum {
+    VMM_THREAD_LOOP = 1, /* events, the control, devices */
+    VMM_THREAD_VCPU = 2, /* the guest, and the registers that it reaches */
+    VMM_THREAD_DISK = 4, /* what blocks of a disk */
+    VMM_THREAD_ANY = 7,
+} VmmThread;
+
 typedef struct {
     const char *name;
     const char *reason;
@@ -23,12 +32,16 @@ typedef struct {
     int number;
     VmmCallCheck check;
     unsigned argument;
-    bool is_rare; /* not seen in every test: another libc, or a fault */
+    unsigned threads; /* VmmThread */
+    bool is_rare;     /* seen with another libc only, or without a vDSO */
 } VmmCall;
 
 /* By falling frequency. */
 extern const VmmCall vmm_calls[];
 extern const size_t vmm_n_calls;
 
-/* For all threads that there are, and those to come. No way back. 0 or a negative errno. */
-int vmm_seccomp_seal(void);
+/* For the calling thread, and those that it makes. No way back. 0 or a negative errno. */
+int vmm_seccomp_seal(VmmThread thread);
+/* The same, as what begins a thread. */
+int vmm_seccomp_seal_vcpu(void);
+int vmm_seccomp_seal_disk(void);

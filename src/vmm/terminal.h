@@ -19,5 +19,9 @@ int vmm_terminal_new(VmmTerminal **terminal, VmmLoop *loop, VmmSerial *serial, i
 /* Writes what is left. NULL is fine. */
 void vmm_terminal_free(VmmTerminal *terminal);
 
+/* Tells when output comes faster than it goes out, and when that is over. */
+void vmm_terminal_on_congestion(VmmTerminal *terminal,
+                                void (*congested)(void *owner, bool is_congested), void *owner);
+
 /* Output waits a moment for more of it; this ends the wait. */
 void vmm_terminal_flush(VmmTerminal *terminal);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vmm/devices.h"
+#include "vmm/seccomp.h"
 #include "vmm/snapshot.h"
 
 void vmm_vm_tell(VmmVm *vm, VmmEvent event)
@@ -66,6 +67,12 @@ static int add_memory(VmmVm *vm, VmmError *error)
     return failed ? vmm_error_errno(error, failed, "no memory for the guest") : 0;
 }
 
+static void on_congestion(void *owner, bool is_congested)
+{
+    VmmVm *vm = owner;
+    vmm_machine_set_congested(&vm->machine, is_congested);
+}
+
 static int add_terminal(VmmVm *vm, VmmError *error)
 {
     const VmmOptions *options = vm->options;
@@ -83,7 +90,10 @@ static int add_terminal(VmmVm *vm, VmmError *error)
         return failed;
     failed =
         vmm_terminal_new(&vm->terminal, vm->machine.loop, &vm->serial, options->serial, vm->log);
-    return failed ? vmm_error_errno(error, failed, "no serial port") : 0;
+    if (failed)
+        return vmm_error_errno(error, failed, "no serial port");
+    vmm_terminal_on_congestion(vm->terminal, on_congestion, vm);
+    return 0;
 }
 
 /* Nothing that cannot be booted is reset. */
@@ -124,6 +134,7 @@ int vmm_vm_init(VmmVm *vm, const VmmOptions *options, const VmmKvm *kvm, VmmErro
     }
     vm->machine.on_request = on_request;
     vm->machine.on_request_data = vm;
+    vm->machine.prepare_thread = options->no_seccomp ? NULL : vmm_seccomp_seal_vcpu;
     failed = add_terminal(vm, error);
     if (!failed)
         failed = vmm_devices_add(vm, error);

@@ -10,7 +10,8 @@ from pathlib import Path
 import agent_client
 import nested_host
 
-MODULES = ["virtio_mmio", "virtio_net", "virtio_console", "virtio_balloon"]
+MODULES = ["virtio_mmio", "virtio_net", "virtio_console", "virtio_balloon", "button",
+           "evdev"]
 TEMPLATE_MAC = "52:54:00:00:00:01"
 
 

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import struct
 import time
 from pathlib import Path
@@ -18,11 +19,11 @@ BUILD = Path(os.environ.get("STEAD_BUILD_DIR", Path(__file__).resolve().parents[
 AGENT = BUILD / "src/guest/agent"
 
 
-def boot(folder):
+def boot(folder, options=()):
     if not AGENT.exists():
         pytest.skip(f"{AGENT} is not built (STEAD_BUILD_DIR names the build folder)")
     try:
-        return agent_guest.Guest(folder, AGENT)
+        return agent_guest.Guest(folder, AGENT, options)
     except nested_host.Unavailable as missing:
         pytest.skip(str(missing))
 
@@ -201,5 +202,22 @@ def test_reboots_when_asked_inside(tmp_path, script):
         agent = guest.connect()
         agent.start(["busybox", "sh", "-c", script])
         assert guest.wait() == 0  # -no-reboot: QEMU ends instead
+    finally:
+        guest.kill()
+
+
+def test_power_button_ends_it(tmp_path):
+    guest = boot(tmp_path, ["-qmp", f"unix:{tmp_path}/qmp,server=on,wait=off"])
+    try:
+        agent = guest.connect()
+        agent.start(["busybox", "sh", "-c", "exec busybox sleep 1000"])  # to be ended, too
+        agent.expect(agent_client.STARTED)
+        with socket.socket(socket.AF_UNIX) as qmp:
+            qmp.connect(str(tmp_path / "qmp"))
+            for command in (b"qmp_capabilities", b"system_powerdown"):
+                assert qmp.recv(4096)  # the greeting, and the first answer
+                qmp.sendall(b'{"execute": "' + command + b'"}')
+            assert guest.wait() == 0
+        assert "cannot" not in guest.said()
     finally:
         guest.kill()

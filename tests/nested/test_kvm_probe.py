@@ -34,6 +34,17 @@ def test_real_kvm_is_usable():
         assert 0 < answer["slowdown"] < 20
 
 
+def test_kvm_that_loses_registers_is_no_matter_of_luck():
+    # Whether this QEMU loses what a guest sets by XSETBV is a matter of its version (nested_host.py).
+    found = answers(["stead-kvm-probe"] * 6, cpu=nested_host.CPU_WITH_XSAVE)
+    assert len(found) == 6
+    if any(answer["failed"] for answer in found):
+        assert [answer["status"] for answer in found] == ["unusable"] * 6
+        assert [answer["step"] for answer in found] == ["xsetbv"] * 6
+    else:
+        assert [answer["status"] for answer in found] == ["usable"] * 6
+
+
 def test_kernel_without_kvm_is_absent():
     found = answers(["stead-kvm-probe"], with_kvm=False)
     assert [answer["status"] for answer in found] == ["absent"]

@@ -150,7 +150,7 @@ int vmm_disk_new(VmmDisk **disk, VmmLoop *loop, const VmmDiskOptions *options, V
         return vmm_error_errno(error, -ENOMEM, "a disk cannot be made");
     int failed = open_image(made, options, error);
     if (!failed) {
-        failed = vmm_worker_new(&made->worker, loop);
+        failed = vmm_worker_new(&made->worker, loop, options->prepare_thread);
         if (failed)
             vmm_error_errno(error, failed, "a disk's thread cannot be started");
     }

@@ -54,6 +54,7 @@ typedef struct {
     VmmDiskFormat format;
     bool is_read_only;
     bool no_uring;
+    int (*prepare_thread)(void); /* the first thing that the disk's thread does; NULL: nothing */
 } VmmDiskOptions;
 
 /* 0 or a negative errno with the reason in `error`. */

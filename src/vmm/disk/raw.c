@@ -2,6 +2,7 @@
 /* A file or block device that is the disk, byte for byte. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 

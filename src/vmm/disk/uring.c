@@ -67,13 +67,16 @@ void vmm_uring_free(VmmUring *ring)
     free(ring);
 }
 
-static struct io_uring_sqe *add(VmmUring *ring)
+/* NULL: the ring is full. */
+static struct io_uring_sqe *add(VmmUring *ring, VmmUringOp *op, int code, int fd,
+                                const struct iovec *parts, unsigned n, uint64_t offset)
 {
-    if (ring->n_open >= VMM_URING_ENTRIES)
-        return NULL;
-    struct io_uring_sqe *entry = io_uring_get_sqe(&ring->ring);
+    struct io_uring_sqe *entry =
+        ring->n_open < VMM_URING_ENTRIES ? io_uring_get_sqe(&ring->ring) : NULL;
     if (!entry)
         return NULL;
+    io_uring_prep_rw(code, entry, fd, parts, n, offset);
+    io_uring_sqe_set_data(entry, op);
     ring->n_open++;
     ring->n_unsent++;
     return entry;
@@ -82,32 +85,21 @@ static struct io_uring_sqe *add(VmmUring *ring)
 int vmm_uring_read(VmmUring *ring, VmmUringOp *op, int fd, const struct iovec *parts, unsigned n,
                    uint64_t offset)
 {
-    struct io_uring_sqe *entry = add(ring);
-    if (!entry)
-        return -EBUSY;
-    io_uring_prep_readv(entry, fd, parts, n, offset);
-    io_uring_sqe_set_data(entry, op);
-    return 0;
+    return add(ring, op, IORING_OP_READV, fd, parts, n, offset) ? 0 : -EBUSY;
 }
 
 int vmm_uring_write(VmmUring *ring, VmmUringOp *op, int fd, const struct iovec *parts, unsigned n,
                     uint64_t offset)
 {
-    struct io_uring_sqe *entry = add(ring);
-    if (!entry)
-        return -EBUSY;
-    io_uring_prep_writev(entry, fd, parts, n, offset);
-    io_uring_sqe_set_data(entry, op);
-    return 0;
+    return add(ring, op, IORING_OP_WRITEV, fd, parts, n, offset) ? 0 : -EBUSY;
 }
 
 int vmm_uring_sync(VmmUring *ring, VmmUringOp *op, int fd)
 {
-    struct io_uring_sqe *entry = add(ring);
+    struct io_uring_sqe *entry = add(ring, op, IORING_OP_FSYNC, fd, NULL, 0, 0);
     if (!entry)
         return -EBUSY;
-    io_uring_prep_fsync(entry, fd, IORING_FSYNC_DATASYNC);
-    io_uring_sqe_set_data(entry, op);
+    entry->fsync_flags = IORING_FSYNC_DATASYNC;
     return 0;
 }
 

@@ -20,10 +20,13 @@ struct VmmWorker {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t has_work;
-    pthread_cond_t has_ended; /* a job has */
+    pthread_cond_t has_ended; /* a job has, or the preparation */
     JobList waiting;
     JobList ended;
     unsigned n_open; /* jobs whose end has not been told */
+    int (*prepare)(void);
+    int unprepared; /* what it returned */
+    bool is_prepared;
     bool quit;
     bool is_running;
     int event;
@@ -62,7 +65,11 @@ static void wake_loop(VmmWorker *worker)
 static void *work(void *data)
 {
     VmmWorker *worker = data;
+    int failed = worker->prepare ? worker->prepare() : 0;
     pthread_mutex_lock(&worker->mutex);
+    worker->unprepared = failed;
+    worker->is_prepared = true;
+    pthread_cond_signal(&worker->has_ended);
     while (!worker->quit || worker->waiting.first) {
         if (!worker->waiting.first) {
             pthread_cond_wait(&worker->has_work, &worker->mutex);
@@ -119,7 +126,16 @@ static int start_thread(VmmWorker *worker)
     return -failed;
 }
 
-int vmm_worker_new(VmmWorker **worker, VmmLoop *loop)
+static int wait_for_preparation(VmmWorker *worker)
+{
+    pthread_mutex_lock(&worker->mutex);
+    while (!worker->is_prepared)
+        pthread_cond_wait(&worker->has_ended, &worker->mutex);
+    pthread_mutex_unlock(&worker->mutex);
+    return worker->unprepared;
+}
+
+int vmm_worker_new(VmmWorker **worker, VmmLoop *loop, int (*prepare)(void))
 {
     VmmWorker *made = calloc(1, sizeof *made);
     if (!made)
@@ -127,6 +143,7 @@ int vmm_worker_new(VmmWorker **worker, VmmLoop *loop)
     pthread_mutex_init(&made->mutex, NULL);
     pthread_cond_init(&made->has_work, NULL);
     pthread_cond_init(&made->has_ended, NULL);
+    made->prepare = prepare;
     list_init(&made->waiting);
     list_init(&made->ended);
     made->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -135,6 +152,8 @@ int vmm_worker_new(VmmWorker **worker, VmmLoop *loop)
         failed = vmm_loop_add(loop, made->event, EPOLLIN, on_event, made, &made->source);
     if (!failed)
         failed = start_thread(made);
+    if (!failed)
+        failed = wait_for_preparation(made);
     if (failed)
         vmm_worker_free(made);
     else

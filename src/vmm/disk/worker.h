@@ -17,8 +17,9 @@ struct VmmJob {
     VmmJob *next;
 };
 
-/* Starts the thread. 0 or a negative errno. */
-int vmm_worker_new(VmmWorker **worker, VmmLoop *loop);
+/* Starts the thread, which first calls `prepare` unless that is NULL. 0 or a negative errno, which
+ * may be prepare's. */
+int vmm_worker_new(VmmWorker **worker, VmmLoop *loop, int (*prepare)(void));
 /* Drains and ends the thread. NULL is fine. */
 void vmm_worker_free(VmmWorker *worker);
 

@@ -204,6 +204,18 @@ STEP cmpxchg16b
     jne failed
     jmp passed
 
+/* What the guest sets must still be set after the host ran: an emulator whose hypervisor does not
+ * see XSETBV loses it with the next exit, and with it the registers that tasks save. */
+STEP xsetbv
+    call enable_xsave
+    outb %al, $PROBE_PORT_ECHO
+    xorl %ecx, %ecx
+    xgetbv
+    andl $XCR0_X87_SSE, %eax
+    cmpl $XCR0_X87_SSE, %eax
+    jne failed
+    jmp passed
+
 /* As a kernel saves and restores a task's registers, a value in XMM0 put to the test. */
 STEP xsave
     call enable_xsave

@@ -236,6 +236,7 @@ const ProbeStep probe_steps[] = {
     {"MMIO", in_guest, .entry = probe_mmio},
     {"lock xadd", in_guest, .entry = probe_lock_xadd},
     {"lock cmpxchg16b", in_guest, .entry = probe_cmpxchg16b},
+    {"xsetbv", in_guest, .entry = probe_xsetbv},
     {"xsave", in_guest, .entry = probe_xsave},
     {"xrstor", in_guest, .entry = probe_xrstor},
     {"int3", in_guest, .entry = probe_int3},

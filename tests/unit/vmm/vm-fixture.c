@@ -54,6 +54,7 @@ gboolean vm_init(Vm *vm)
     vm->output = g_string_new("");
     g_assert_cmpint(vmm_options_parse(&vm->options, 2, none, &error), ==, 0);
     vm->options.memory = VM_MEMORY;
+    vm->options.no_seccomp = true; /* which the test's own threads would share */
     return TRUE;
 }
 

@@ -15,16 +15,18 @@
 
 #define XSAVE_MAX (64U << 10)
 
-/* Parts of a vCPU that are one plain struct each, in the order of loading. */
+/* Parts of a vCPU that are one plain struct each, in the order of loading. Where KVM lacks what a
+ * part needs, zeros stand in its place. */
 static const struct {
     const char *name;
     unsigned long get, set;
     uint32_t size;
+    long capability; /* 0: every KVM has it */
 } PARTS[] = {
     {"mp-state", KVM_GET_MP_STATE, KVM_SET_MP_STATE, sizeof(struct kvm_mp_state)},
     {"regs", KVM_GET_REGS, KVM_SET_REGS, sizeof(struct kvm_regs)},
     {"sregs", KVM_GET_SREGS, KVM_SET_SREGS, sizeof(struct kvm_sregs)},
-    {"xcrs", KVM_GET_XCRS, KVM_SET_XCRS, sizeof(struct kvm_xcrs)},
+    {"xcrs", KVM_GET_XCRS, KVM_SET_XCRS, sizeof(struct kvm_xcrs), KVM_CAP_XCRS},
     {"debugregs", KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, sizeof(struct kvm_debugregs)},
     {"lapic", KVM_GET_LAPIC, KVM_SET_LAPIC, sizeof(struct kvm_lapic_state)},
 };
@@ -144,6 +146,11 @@ static void load_events(const VmmVcpu *vcpu, VmmStateReader *reader)
         vmm_state_refuse(reader, "KVM does not take the pending events");
 }
 
+static bool has_part(const VmmVcpu *vcpu, size_t i)
+{
+    return PARTS[i].capability == 0 || vmm_kvm_can(&vcpu->machine->kvm, PARTS[i].capability) > 0;
+}
+
 static void save_vcpu(const VmmVcpu *vcpu, VmmStateWriter *writer)
 {
     int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
@@ -152,7 +159,7 @@ static void save_vcpu(const VmmVcpu *vcpu, VmmStateWriter *writer)
     for (size_t i = 0; i < N_PARTS; i++) {
         Part part;
         memset(&part, 0, sizeof part);
-        if (ioctl(vcpu->fd, PARTS[i].get, &part) < 0)
+        if (has_part(vcpu, i) && ioctl(vcpu->fd, PARTS[i].get, &part) < 0)
             save_fails(writer);
         vmm_state_put_bytes(writer, &part, PARTS[i].size);
     }
@@ -179,7 +186,7 @@ static void load_part(const VmmVcpu *vcpu, VmmStateReader *reader, size_t i)
 {
     Part part;
     vmm_state_get_bytes(reader, &part, PARTS[i].size);
-    if (!reader->failed && ioctl(vcpu->fd, PARTS[i].set, &part) < 0)
+    if (!reader->failed && has_part(vcpu, i) && ioctl(vcpu->fd, PARTS[i].set, &part) < 0)
         vmm_state_refuse(reader, "KVM does not take %s of vCPU %u", PARTS[i].name, vcpu->index);
 }
 

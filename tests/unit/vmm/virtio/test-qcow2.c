@@ -327,6 +327,28 @@ static void test_discarded_room_goes_back(void)
     tear_down(&fixture);
 }
 
+/* A guest that writes and discards for ever gets the clusters that it gave up. */
+static void test_file_of_a_guest_that_discards_is_bounded(void)
+{
+    Fixture fixture = {0};
+    struct stat first, last;
+    if (!has_qemu_img())
+        return;
+    set_up(&fixture, "4k", SIZE, 0, FALSE);
+    for (unsigned round = 0; round < 8; round++) {
+        for (uint64_t offset = 0; offset + 65536 <= SIZE; offset += 65536)
+            write_random(&fixture, offset, 65536);
+        flush(&fixture);
+        g_assert_cmpint(fstat(fixture.fds[0], round == 0 ? &first : &last), ==, 0);
+        discard_random(&fixture, 0, SIZE);
+        flush(&fixture);
+    }
+    g_assert_cmpint(last.st_size, ==, first.st_size);
+    g_assert_cmpint(last.st_blocks, <, first.st_blocks + first.st_blocks / 8); /* the host's own */
+    check_against_qemu(&fixture);
+    tear_down(&fixture);
+}
+
 /* --- What is refused --- */
 
 static char *try_open(const char *path, gboolean with_base)
@@ -448,6 +470,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/killed", test_killed_at_any_time);
     g_test_add_func("/qcow2/tables-make-room", test_tables_make_room);
     g_test_add_func("/qcow2/discard", test_discarded_room_goes_back);
+    g_test_add_func("/qcow2/discard-bounded", test_file_of_a_guest_that_discards_is_bounded);
     g_test_add_func("/qcow2/refused-options", test_refusals_by_option);
     g_test_add_func("/qcow2/refused-snapshots", test_refuses_snapshots_inside);
     g_test_add_func("/qcow2/refused-dirty", test_refuses_a_dirty_image);
