@@ -32,15 +32,17 @@ const char *stead_engine_accel(SteadEngine *engine)
     return engine->kvm && engine->kvm->status == STEAD_KVM_USABLE ? "kvm" : "tcg";
 }
 
-void stead_engine_choose(SteadEngine *engine, SteadInstance *instance)
+char *stead_engine_accel_reason(SteadEngine *engine)
 {
     g_autofree char *kvm = engine->kvm ? stead_kvm_describe(engine->kvm) : NULL;
-    gboolean usable = g_str_equal(stead_engine_accel(engine), "kvm");
-    stead_set_string(&instance->accel, stead_engine_accel(engine));
-    stead_set_string(&instance->engine, instance->kind == STEAD_KIND_VM ? "libvirt" : "qemu");
-    g_free(instance->engine_reason);
-    instance->engine_reason =
-        usable ? g_strdup("KVM is usable") : g_strdup_printf("KVM is %s", kvm ? kvm : "not probed");
+    return g_strdup_printf("KVM is %s", kvm ? kvm : "not probed");
+}
+
+void stead_engine_note_choice(SteadInstance *instance, const SteadMachine *machine)
+{
+    stead_set_string(&instance->accel, machine->accel);
+    stead_set_string(&instance->engine, machine->engine);
+    stead_set_string(&instance->engine_reason, machine->engine_reason);
 }
 
 static void on_libvirt(gboolean connected, gpointer data)
@@ -71,7 +73,8 @@ static gboolean open_parts(SteadEngine *engine, GError **error)
     engine->jobs = stead_jobs_new(engine->events);
     engine->libvirt = stead_libvirt_new(NULL);
     engine->runtimes[STEAD_KIND_VM] = stead_vm_runtime_new(engine->libvirt, engine->paths);
-    engine->runtimes[STEAD_KIND_MICROVM] = stead_microvm_runtime_new(engine->paths);
+    find_accel(engine);
+    engine->runtimes[STEAD_KIND_MICROVM] = stead_microvm_runtime_new(engine->paths, engine->kvm);
     return TRUE;
 }
 
@@ -92,7 +95,6 @@ SteadEngine *stead_engine_open(const SteadPaths *paths, GError **error)
         stead_engine_close(engine);
         return NULL;
     }
-    find_accel(engine);
     for (guint i = 0; i < STEAD_N_KINDS; i++)
         if (engine->runtimes[i])
             stead_runtime_watch(engine->runtimes[i], stead_engine_on_actual, engine);

@@ -47,7 +47,10 @@ SteadMachine *stead_engine_machine(SteadEngine *engine, const SteadInstance *ins
     machine->run_dir = stead_engine_instance_run_dir(engine, instance->id);
     if (instance->spec->image)
         machine->seed = g_build_filename(machine->dir, "seed.iso", NULL);
-    machine->accel = g_strdup(stead_engine_accel(engine));
+    gboolean runs = stead_instance_is_up(instance) && instance->accel;
+    machine->accel = g_strdup(runs ? instance->accel : stead_engine_accel(engine));
+    machine->engine = g_strdup(instance->engine);
+    machine->engine_reason = stead_engine_accel_reason(engine);
     machine->spec = stead_instance_spec_copy(instance->spec);
     for (guint i = 0; i < instance->disks->len; i++)
         add_disk(engine, machine, instance->disks->pdata[i]);

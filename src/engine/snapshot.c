@@ -286,6 +286,8 @@ static gboolean finish_restore(gpointer data, GError **error)
     g_clear_pointer(&instance->restoring, g_free);
     instance->want_running = running;
     instance->started = running ? g_get_real_time() : 0;
+    if (running)
+        stead_engine_note_choice(instance, work->machine);
     g_clear_pointer(&instance->error, g_free);
     /* A restore leads from any settled state to what the snapshot holds. */
     SteadState from = instance->state;

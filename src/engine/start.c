@@ -81,6 +81,8 @@ static gboolean copy_template(Start *start, const SteadInstance *instance, GErro
     }
     start->template = stead_template_copy(template);
     start->machine->frozen = stead_engine_template_dir(engine, template->id);
+    stead_set_string(&start->machine->engine, template->engine);
+    stead_set_string(&start->machine->accel, template->accel);
     return TRUE;
 }
 
@@ -110,7 +112,6 @@ static gboolean begin_start(gpointer data, GError **error)
         return FALSE;
     gboolean wanted = instance->want_running;
     instance->want_running = TRUE;
-    stead_engine_choose(start->engine, instance);
     g_clear_pointer(&instance->stage, g_free);
     if (stead_engine_set_state(start->engine, instance, STEAD_STATE_STARTING, NULL, error))
         return TRUE;
@@ -143,9 +144,11 @@ static gboolean begin_watch(gpointer data, GError **error)
 {
     Start *start = data;
     SteadInstance *instance = stead_engine_expect(start->engine, start->id, error);
-    if (instance)
-        stead_engine_watch(start->engine, instance, TRUE);
-    return instance != NULL;
+    if (instance == NULL)
+        return FALSE;
+    stead_engine_note_choice(instance, start->machine);
+    stead_engine_watch(start->engine, instance, TRUE);
+    return TRUE;
 }
 
 typedef struct {
@@ -319,7 +322,7 @@ static gboolean start_on_host(Start *start, SteadJob *job, GError **error)
     start->machine->prepared = start->fresh;
     if (!stead_make_dir(start->machine->dir, 0711, error) ||
         !stead_make_dir(start->machine->run_dir, 0711, error) || !start_networks(start, error) ||
-        !find_kernel(start, error))
+        !find_kernel(start, error) || !stead_runtime_choose(start->runtime, start->machine, error))
         return FALSE;
     if (ports->len > 0 && start->address == NULL) {
         set_no_address(error);

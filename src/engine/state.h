@@ -72,8 +72,10 @@ SteadRuntime *stead_engine_runtime(SteadEngine *engine, SteadKind kind);
 
 /* "kvm" or "tcg". */
 const char *stead_engine_accel(SteadEngine *engine);
+/* "KVM is usable", "KVM is unusable: ...". Owned by the caller. */
+char *stead_engine_accel_reason(SteadEngine *engine);
 /* Writes down what the next run of an instance is run by, and why. */
-void stead_engine_choose(SteadEngine *engine, SteadInstance *instance);
+void stead_engine_note_choice(SteadInstance *instance, const SteadMachine *machine);
 
 /* ---- records.c ---- */
 

@@ -114,6 +114,7 @@ static void describe(Making *making)
     machine->dir = stead_engine_instance_dir(engine, machine->id);
     machine->run_dir = stead_engine_instance_run_dir(engine, machine->id);
     machine->accel = g_strdup(template->accel);
+    machine->engine = g_strdup(template->engine);
     machine->spec = stead_instance_spec_copy(template->spec);
     machine->frozen = stead_engine_template_dir(engine, template->id);
     machine->seed = template->spec->image ? g_build_filename(machine->dir, "seed.iso", NULL) : NULL;
@@ -206,7 +207,8 @@ static gboolean make_body(SteadJob *job, gpointer data, GError **error)
                                            making.template->name, making.warm->disks, error);
     if (done)
         describe(&making);
-    done = done && make_files(making.machine, error) &&
+    done = done && stead_runtime_choose(op->runtime, making.machine, error) &&
+           make_files(making.machine, error) &&
            stead_runtime_start(op->runtime, making.machine, error) &&
            warm_up(&making, job, error) && stead_job_sync(job, keep, &making, error);
     if (!done)

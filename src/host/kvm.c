@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/paths.h"
 #include "base/subprocess.h"
+#include "host/helper.h"
 
 #define DEVICE "/dev/kvm"
 #define PROGRAM "stead-kvm-probe"
@@ -119,17 +120,10 @@ char *stead_kvm_describe(const SteadKvm *kvm)
     return g_strdup_printf("%s: %s%s%s", name, kvm->step, separator, kvm->detail);
 }
 
-/* The program beside the running one in a build tree, else the installed one. */
 static char *find_program(void)
 {
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    if (self) {
-        g_autofree char *folder = g_path_get_dirname(self);
-        g_autofree char *beside = g_build_filename(folder, "..", "vmm", PROGRAM, NULL);
-        if (g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE))
-            return g_steal_pointer(&beside);
-    }
-    return g_build_filename(STEAD_LIBEXECDIR, PROGRAM, NULL);
+    char *found = stead_helper_find("vmm", PROGRAM);
+    return found ? found : stead_helper_installed(PROGRAM);
 }
 
 static void append_identity(GString *key, const char *path)

@@ -44,6 +44,8 @@ void stead_machine_free(SteadMachine *machine)
     g_free(machine->run_dir);
     g_free(machine->seed);
     g_free(machine->accel);
+    g_free(machine->engine);
+    g_free(machine->engine_reason);
     g_free(machine->kernel);
     g_free(machine->initrd);
     g_free(machine->cmdline);

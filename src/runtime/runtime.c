@@ -80,6 +80,16 @@ static gboolean leave(const Call *call, gboolean done, GError **error)
     if (!enter(&call, runtime, doing, subject, feature, driver->slot != NULL, error))              \
     return 0
 
+gboolean stead_runtime_choose(SteadRuntime *runtime, SteadMachine *machine, GError **error)
+{
+    const SteadDriver *driver = runtime->driver;
+    if (driver->choose)
+        return driver->choose(runtime->self, machine, error);
+    g_free(machine->engine);
+    machine->engine = g_strdup(driver->engine);
+    return TRUE;
+}
+
 gboolean stead_runtime_prepare(SteadRuntime *runtime, const SteadMachine *machine, GError **error)
 {
     ENTER("preparing", machine->name, 0, prepare);

@@ -39,14 +39,16 @@ typedef struct {
     char *name;   /* the instance's name */
     char *domain; /* the name on the host: "stead-web", or with the root's tag "stead-1a2b3c-web" */
     char *dir;    /* state folder of the instance; exists */
-    char *run_dir;   /* run folder of the instance; exists */
-    char *seed;      /* NoCloud ISO; NULL: none */
-    char *accel;     /* "kvm" or "tcg" */
-    char *kernel;    /* for kinds that boot one directly; NULL */
-    char *initrd;    /* NULL: none */
-    char *cmdline;   /* the kernel's command line; NULL: none */
-    char *frozen;    /* folder of a frozen machine that this run goes on from; NULL: it boots */
-    gboolean itself; /* that machine is this one, at an earlier time, and not a template */
+    char *run_dir;       /* run folder of the instance; exists */
+    char *seed;          /* NoCloud ISO; NULL: none */
+    char *accel;         /* "kvm" or "tcg" */
+    char *engine;        /* what runs it: "libvirt", "qemu" or "stead-vmm"; NULL: not chosen yet */
+    char *engine_reason; /* why that, for people; NULL */
+    char *kernel;        /* for kinds that boot one directly; NULL */
+    char *initrd;        /* NULL: none */
+    char *cmdline;       /* the kernel's command line; NULL: none */
+    char *frozen;        /* folder of a frozen machine that this run goes on from; NULL: it boots */
+    gboolean itself;     /* that machine is this one, at an earlier time, and not a template */
     SteadInstanceSpec *spec;
     GPtrArray *disks;  /* SteadMachineDisk; the first is the root disk */
     GPtrArray *nics;   /* SteadMachineNic */
@@ -140,6 +142,12 @@ typedef struct {
     SteadKind kind;
     guint features; /* SteadFeatures */
 
+    const char *engine; /* the one that it has, where it has no choice */
+
+    /* Sets machine->engine and what goes with it (accel, engine_reason) for a start. One that goes
+     * on from a frozen machine names that one's engine and accelerator already: UNSUPPORTED where
+     * this host has them not. */
+    gboolean (*choose)(gpointer self, SteadMachine *machine, GError **error);
     /* Makes the instance known to the host without starting it. Idempotent: replaces. */
     gboolean (*prepare)(gpointer self, const SteadMachine *machine, GError **error);
     /* Starts it, prepared anew from `machine`. Success when it runs already. */
@@ -241,6 +249,7 @@ void stead_runtime_free(SteadRuntime *runtime);
 SteadKind stead_runtime_kind(const SteadRuntime *runtime);
 gboolean stead_runtime_has(const SteadRuntime *runtime, SteadFeatures feature);
 
+gboolean stead_runtime_choose(SteadRuntime *runtime, SteadMachine *machine, GError **error);
 gboolean stead_runtime_prepare(SteadRuntime *runtime, const SteadMachine *machine, GError **error);
 gboolean stead_runtime_start(SteadRuntime *runtime, const SteadMachine *machine, GError **error);
 gboolean stead_runtime_stop(SteadRuntime *runtime, const char *id, guint64 timeout_ms,

@@ -112,6 +112,8 @@ typedef struct {
 } Option;
 
 static const Option OPTIONS[] = {
+    {"name", "TEXT", "whose machine it is, for the list of processes",
+     .field = FIELD(VmmOptions, name)},
     {"memory", "SIZE[,fd=N[,private]]", "the guest's memory; in a file, or a private copy of one",
      .pairs = MEMORY},
     {"cpus", "N", "vCPUs; 1", .pairs = CPUS},

@@ -28,6 +28,7 @@ typedef struct {
 } VmmNetOption;
 
 typedef struct {
+    const char *name;
     uint64_t memory; /* bytes */
     int memory_fd;   /* -1: anonymous */
     bool memory_is_private;

@@ -65,6 +65,7 @@ static const SteadDriver driver = {
     .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_SNAPSHOT | STEAD_FEATURE_SNAPSHOT_MEMORY |
                 STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE | STEAD_FEATURE_TEMPLATE |
                 STEAD_FEATURE_BALLOON | STEAD_FEATURE_STREAM,
+    .choose = stead_microvm_choose,
     .prepare = stead_microvm_prepare,
     .start = stead_microvm_start,
     .stop = stead_microvm_stop,
@@ -90,10 +91,11 @@ static const SteadDriver driver = {
     .free = microvm_free,
 };
 
-SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths)
+SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths, const SteadKvm *kvm)
 {
     SteadMicrovm *microvm = g_atomic_rc_box_new0(SteadMicrovm);
     microvm->paths = paths;
+    microvm->kvm = kvm;
     stead_tsc_begin();
     microvm->wires = stead_wires_new();
     microvm->frozen = stead_frozen_cache_new();

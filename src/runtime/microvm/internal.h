@@ -33,6 +33,7 @@ typedef struct {
 
 typedef struct SteadMicrovm {
     const SteadPaths *paths;
+    const SteadKvm *kvm; /* NULL: not probed */
     SteadWires *wires;
     SteadFrozenCache *frozen;
     GMutex lock; /* of what follows, up to `closed` */
@@ -77,11 +78,6 @@ gboolean stead_monitor_await_loaded(SteadMonitor *monitor, gint64 deadline, GErr
 /* Its CPUs halt, or go on; our own doing, which is not told. */
 gboolean stead_monitor_halt(SteadMonitor *monitor, gboolean halt, GError **error);
 
-/* ---- freeze.c ---- */
-
-/* An engine that waits for it goes on from a frozen state, at once. */
-gboolean stead_monitor_thaw(SteadMonitor *monitor, int state, GError **error);
-
 /* ---- launch.c ---- */
 
 /* Starts the engine of a machine. Nothing is left of it upon failure. */
@@ -91,6 +87,7 @@ char *stead_microvm_last_words(const SteadMicrovm *microvm, const char *id);
 
 /* ---- the slots, named as in SteadDriver ---- */
 
+gboolean stead_microvm_choose(gpointer self, SteadMachine *machine, GError **error);
 gboolean stead_microvm_prepare(gpointer self, const SteadMachine *machine, GError **error);
 gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError **error);
 gboolean stead_microvm_stop(gpointer self, const char *id, guint64 timeout_ms,

@@ -6,7 +6,8 @@
 #include "base/detached.h"
 #include "base/error.h"
 #include "base/paths.h"
-#include "runtime/microvm/internal.h"
+#include "runtime/microvm/choice.h"
+#include "runtime/microvm/engine.h"
 
 /* The agent has so long to say that the guest will go down. */
 #define ASK_TIMEOUT_MS 5000
@@ -18,6 +19,19 @@ static gboolean refuse(GError **error, const char *field)
     stead_set_error(error, STEAD_ERROR_UNSUPPORTED, "Leave it out, or make it a vm: kind: vm.",
                     "a microvm has no %s", field);
     return FALSE;
+}
+
+gboolean stead_microvm_choose(gpointer self, SteadMachine *machine, GError **error)
+{
+    const SteadMicrovm *microvm = self;
+    g_autofree char *vmm = stead_vmm_program.find(NULL);
+    g_autofree char *why = microvm->kvm ? stead_kvm_describe(microvm->kvm) : NULL;
+    const SteadEngineHost host = {
+        .kvm = microvm->kvm && microvm->kvm->status == STEAD_KVM_USABLE,
+        .why = why ? why : "not probed",
+        .vmm = vmm != NULL,
+    };
+    return stead_engine_choice(&host, machine, error);
 }
 
 /* All that there is of one that does not run lies in its folders: what is left to do is to say

@@ -9,7 +9,9 @@
 #pragma once
 
 #include "base/paths.h"
+#include "host/kvm.h"
 #include "runtime/runtime.h"
 
-/* Made and freed on the main loop. `paths` is borrowed. */
-SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths);
+/* Made and freed on the main loop. `paths` is borrowed; so is `kvm`, NULL where it could not be
+ * probed. */
+SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths, const SteadKvm *kvm);

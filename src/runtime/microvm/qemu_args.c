@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine type `microvm`: no PCI, no firmware to speak of, devices on virtio-mmio that the
- * guest finds through ACPI. The order of devices is part of a frozen machine's meaning.
+ * guest finds through ACPI. The order of devices is part of a frozen machine's meaning. QEMU gets
+ * descriptors and not names wherever it can: it runs as a user who may open next to nothing.
  */
-#include "runtime/microvm/qemu_args.h"
-
-#include "base/units.h"
+#include "runtime/microvm/engine.h"
 
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
 
@@ -20,7 +19,7 @@ static void add(GPtrArray *args, const char *name, const char *format, ...)
     va_end(values);
 }
 
-static void add_machine(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
+static void add_machine(GPtrArray *args, const SteadMachine *machine, const SteadEngineFds *fds)
 {
     gboolean kvm = g_str_equal(machine->accel, "kvm");
     guint64 mib = machine->spec->memory.max / MIB;
@@ -42,7 +41,7 @@ static void add_machine(GPtrArray *args, const SteadMachine *machine, const Stea
     add(args, "-global", "virtio-mmio.force-legacy=false");
 }
 
-static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
+static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadEngineFds *fds)
 {
     if (fds->memory >= 0) {
         add(args, "-incoming", "defer");
@@ -60,7 +59,7 @@ static void add_boot(GPtrArray *args, const SteadMachine *machine, const SteadQe
         add(args, "-append", "%s", machine->cmdline);
 }
 
-static void add_sockets(GPtrArray *args, const SteadQemuFds *fds)
+static void add_sockets(GPtrArray *args, const SteadEngineFds *fds)
 {
     add(args, "-chardev", "socket,id=qmp,fd=%d,server=on,wait=off", fds->qmp);
     add(args, "-mon", "chardev=qmp,mode=control");
@@ -85,13 +84,13 @@ static void describe_file(GString *json, const char *format, const char *discard
                            format, read_only ? "true" : "false", discard, set, discard);
 }
 
-static int next_fd(const SteadQemuFds *fds, guint *used)
+static int next_fd(const SteadEngineFds *fds, guint *used)
 {
     return g_array_index(fds->disks, int, (*used)++);
 }
 
 static void add_disk(GPtrArray *args, const SteadMachineDisk *disk, guint index,
-                     const SteadQemuFds *fds, guint *used, int *set)
+                     const SteadEngineFds *fds, guint *used, int *set)
 {
     guint backing = disk->backing ? g_strv_length(disk->backing) : 0;
     g_autoptr(GString) json = g_string_new(NULL);
@@ -115,7 +114,7 @@ static void add_disk(GPtrArray *args, const SteadMachineDisk *disk, guint index,
         disk->serial ? ",serial=" : "", disk->serial ? disk->serial : "");
 }
 
-static void add_disks(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
+static void add_disks(GPtrArray *args, const SteadMachine *machine, const SteadEngineFds *fds)
 {
     guint used = 0;
     int set = 1;
@@ -131,7 +130,7 @@ static void add_disks(GPtrArray *args, const SteadMachine *machine, const SteadQ
     add(args, "-device", "virtio-blk-device,drive=seed");
 }
 
-static void add_nics(GPtrArray *args, const SteadMachine *machine, const SteadQemuFds *fds)
+static void add_nics(GPtrArray *args, const SteadMachine *machine, const SteadEngineFds *fds)
 {
     for (guint i = 0; i < machine->nics->len; i++) {
         const SteadMachineNic *nic = machine->nics->pdata[i];
@@ -142,10 +141,10 @@ static void add_nics(GPtrArray *args, const SteadMachine *machine, const SteadQe
     }
 }
 
-GStrv stead_qemu_args(const char *program, const SteadMachine *machine, const SteadQemuFds *fds)
+GStrv stead_qemu_args(const char *path, const SteadMachine *machine, const SteadEngineFds *fds)
 {
     GPtrArray *args = g_ptr_array_new();
-    g_ptr_array_add(args, g_strdup(program));
+    g_ptr_array_add(args, g_strdup(path));
     add(args, "-name", "guest=%s", machine->domain);
     g_ptr_array_add(args, g_strdup("-nodefaults"));
     g_ptr_array_add(args, g_strdup("-no-user-config"));

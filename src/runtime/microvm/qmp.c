@@ -172,10 +172,11 @@ static gint64 ask(SteadQmp *qmp, const char *command, JsonObject *arguments, int
     return 0;
 }
 
-static JsonObject *await(SteadQmp *qmp, gint64 number, GError **error)
+static JsonObject *await(SteadQmp *qmp, gint64 number, guint64 timeout_ms, GError **error)
 {
     JsonObject *answer = NULL;
-    gint64 until = g_get_monotonic_time() + STEAD_QMP_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    gint64 until =
+        g_get_monotonic_time() + (gint64)MIN(timeout_ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND;
     g_mutex_lock(&qmp->lock);
     while ((answer = g_hash_table_lookup(qmp->answers, &number)) == NULL && !qmp->closed)
         if (!g_cond_wait_until(&qmp->answered, &qmp->lock, until))
@@ -191,11 +192,11 @@ static JsonObject *await(SteadQmp *qmp, gint64 number, GError **error)
     return answer;
 }
 
-JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
-                         GError **error)
+static JsonNode *call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
+                      guint64 timeout_ms, GError **error)
 {
     gint64 number = ask(qmp, command, arguments, fd, error);
-    g_autoptr(JsonObject) answer = number ? await(qmp, number, error) : NULL;
+    g_autoptr(JsonObject) answer = number ? await(qmp, number, timeout_ms, error) : NULL;
     if (answer == NULL)
         return NULL;
     JsonNode *value = json_object_get_member(answer, "return");
@@ -208,10 +209,23 @@ JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *argumen
     return NULL;
 }
 
+JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
+                         GError **error)
+{
+    return call(qmp, command, arguments, fd, STEAD_QMP_TIMEOUT_MS, error);
+}
+
 gboolean stead_qmp_do(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                       GError **error)
 {
     g_autoptr(JsonNode) answer = stead_qmp_call(qmp, command, arguments, fd, error);
+    return answer != NULL;
+}
+
+gboolean stead_qmp_do_long(SteadQmp *qmp, const char *command, JsonObject *arguments,
+                           guint64 timeout_ms, GError **error)
+{
+    g_autoptr(JsonNode) answer = call(qmp, command, arguments, -1, timeout_ms, error);
     return answer != NULL;
 }
 

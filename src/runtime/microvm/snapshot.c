@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/paths.h"
-#include "runtime/microvm/internal.h"
+#include "runtime/microvm/engine.h"
 #include "storage/prepared.h"
 
 #define SYNC_TIMEOUT_MS 60000
@@ -84,6 +84,9 @@ static JsonNode *describe(const SteadMachine *machine, const char *dir, gboolean
     if (memory) {
         json_object_set_int_member(object, "cpus", machine->spec->cpus);
         json_object_set_int_member(object, "memory", (gint64)machine->spec->memory.max);
+        json_object_set_string_member(object, "engine",
+                                      stead_engine_program(machine->engine)->name);
+        json_object_set_string_member(object, "accel", machine->accel);
     }
     json_node_take_object(node, object);
     return node;
@@ -151,15 +154,35 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
         g_message("the clock of %s: %s", id, error->message);
 }
 
-static gboolean go_on(SteadMicrovm *microvm, SteadMachine *machine, const char *dir,
-                      JsonNode *layers, GError **error)
+static void take_text(JsonNode *layers, const char *name, char **text)
+{
+    JsonObject *object =
+        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
+    const char *found =
+        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
+    if (found == NULL)
+        return;
+    g_free(*text);
+    *text = g_strdup(found);
+}
+
+/* As it was when its memory was taken. */
+static gboolean take_back(SteadMicrovm *microvm, SteadMachine *machine, const char *dir,
+                          JsonNode *layers, GError **error)
 {
     machine->frozen = g_strdup(dir);
     machine->itself = TRUE;
     machine->spec->cpus = (guint)number_in(layers, "cpus");
     machine->spec->memory.max = number_in(layers, "memory");
+    take_text(layers, "engine", &machine->engine);
+    take_text(layers, "accel", &machine->accel);
+    return stead_microvm_choose(microvm, machine, error);
+}
+
+static gboolean go_on(SteadMicrovm *microvm, const SteadMachine *machine, GError **error)
+{
     gboolean done = stead_microvm_launch(microvm, machine, error);
-    stead_frozen_drop(microvm->frozen, dir);
+    stead_frozen_drop(microvm->frozen, machine->frozen);
     if (done)
         set_clock(microvm, machine->id);
     return done;
@@ -169,8 +192,10 @@ gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char 
                                JsonNode *layers, GError **error)
 {
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
-    return stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
-           (number_in(layers, "memory") == 0 || go_on(self, machine, dir, layers, error));
+    gboolean memory = number_in(layers, "memory") > 0;
+    return (!memory || take_back(self, machine, dir, layers, error)) &&
+           stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
+           (!memory || go_on(self, machine, error));
 }
 
 gboolean stead_microvm_snapshot_remove(gpointer self, const SteadMachine *machine,

@@ -113,6 +113,7 @@ static void vm_free(gpointer self)
 static const SteadDriver driver = {
     .name = "vm",
     .kind = STEAD_KIND_VM,
+    .engine = "libvirt",
     .features = STEAD_FEATURE_PAUSE | STEAD_FEATURE_SNAPSHOT | STEAD_FEATURE_SNAPSHOT_MEMORY |
                 STEAD_FEATURE_EXEC | STEAD_FEATURE_CONSOLE | STEAD_FEATURE_VNC |
                 STEAD_FEATURE_HOTPLUG | STEAD_FEATURE_LAYERS,

@@ -3,7 +3,7 @@
  * QEMU's command line for microVMs against golden files, one argument a line.
  * STEAD_GOLDEN_UPDATE=1 rewrites them.
  */
-#include "runtime/microvm/qemu_args.h"
+#include "runtime/microvm/engine.h"
 
 #include <string.h>
 
@@ -11,7 +11,7 @@
 
 typedef struct {
     SteadMachine *machine;
-    SteadQemuFds fds;
+    SteadEngineFds fds;
     int next;
 } Fixture;
 
@@ -56,14 +56,14 @@ static void set_up(Fixture *f, gconstpointer unused)
     machine->spec = stead_instance_spec_new();
     machine->spec->cpus = 2;
     machine->spec->memory.max = G_GUINT64_CONSTANT(512) << 20;
-    f->fds = (SteadQemuFds){.qmp = 3,
-                            .console = 4,
-                            .agent = 5,
-                            .log = 6,
-                            .memory = -1,
-                            .seed = -1,
-                            .disks = g_array_new(FALSE, FALSE, sizeof(int)),
-                            .taps = g_array_new(FALSE, FALSE, sizeof(int))};
+    f->fds = (SteadEngineFds){.qmp = 3,
+                              .console = 4,
+                              .agent = 5,
+                              .log = 6,
+                              .memory = -1,
+                              .seed = -1,
+                              .disks = g_array_new(FALSE, FALSE, sizeof(int)),
+                              .taps = g_array_new(FALSE, FALSE, sizeof(int))};
     f->next = 10;
     add_disk(f, "qcow2", NULL, FALSE, 1);
     add_nic(f, "52:54:00:12:34:56");

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Counts first, then the files. Of a qcow2 file stead-vmm refuses what its header tells, with the
+ * reason, and would fail to read a compressed cluster: images are often published with such, so the
+ * tables are looked through for them. They are some KiB for each GiB of data.
+ */
+#include "runtime/microvm/vmm_fit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define FIXED_DEVICES 3 /* agent, random numbers, balloon */
+
+#define MAGIC 0x514649fbU
+#define VERSION 3
+#define CLUSTER_BITS_MIN 9
+#define CLUSTER_BITS_MAX 21
+#define REFCOUNT_ORDER 4 /* 16 bits */
+#define L1_MAX (32U << 20)
+#define COMPRESSED (G_GUINT64_CONSTANT(1) << 62)
+#define OFFSET_MASK G_GUINT64_CONSTANT(0x00fffffffffffe00)
+
+/* The first bytes of the file, as far as they are read (docs/interop/qcow2.txt). */
+typedef struct {
+    guint32 magic, version;
+    guint64 backing_name;
+    guint32 backing_name_length, cluster_bits;
+    guint64 size;
+    guint32 crypt_method, l1_entries;
+    guint64 l1_offset, refcount_table;
+    guint32 refcount_clusters, n_snapshots;
+    guint64 snapshots, incompatible, compatible, autoclear;
+    guint32 refcount_order;
+} Header;
+
+static gboolean read_at(int fd, void *bytes, gsize n, guint64 at)
+{
+    return n == 0 || pread(fd, bytes, n, (off_t)at) == (ssize_t)n;
+}
+
+static const char *refuse_header(const Header *header)
+{
+    guint32 bits = GUINT32_FROM_BE(header->cluster_bits);
+    const struct {
+        gboolean is_so;
+        const char *why;
+    } reasons[] = {
+        {GUINT32_FROM_BE(header->magic) != MAGIC, "is no qcow2 file"},
+        {GUINT32_FROM_BE(header->version) != VERSION, "is of another version of qcow2"},
+        {bits < CLUSTER_BITS_MIN || bits > CLUSTER_BITS_MAX, "has clusters of an odd size"},
+        {header->crypt_method != 0, "is encrypted"},
+        {header->n_snapshots != 0, "has snapshots inside"},
+        {header->incompatible != 0, "has features that it does not know"},
+        {GUINT32_FROM_BE(header->refcount_order) != REFCOUNT_ORDER, "has odd reference counts"},
+        {GUINT32_FROM_BE(header->l1_entries) > L1_MAX / sizeof(guint64), "has too large a table"},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++)
+        if (reasons[i].is_so)
+            return reasons[i].why;
+    return NULL;
+}
+
+/* NULL: none of the table's clusters is compressed. */
+static const char *look_through(const guint64 *table, gsize n)
+{
+    for (gsize i = 0; i < n; i++)
+        if (GUINT64_FROM_BE(table[i]) & COMPRESSED)
+            return "has compressed clusters";
+    return NULL;
+}
+
+static const char *refuse_clusters(int fd, const Header *header)
+{
+    gsize n = GUINT32_FROM_BE(header->l1_entries);
+    gsize cluster = (gsize)1 << GUINT32_FROM_BE(header->cluster_bits);
+    g_autofree guint64 *l1 = g_new(guint64, n + 1);
+    g_autofree guint64 *l2 = g_malloc(cluster);
+    const char *why = NULL;
+    if (!read_at(fd, l1, n * sizeof *l1, GUINT64_FROM_BE(header->l1_offset)))
+        return "cannot be read";
+    for (gsize i = 0; i < n && why == NULL; i++) {
+        guint64 at = GUINT64_FROM_BE(l1[i]) & OFFSET_MASK;
+        if (at == 0)
+            continue;
+        why = read_at(fd, l2, cluster, at) ? look_through(l2, cluster / sizeof *l2)
+                                           : "cannot be read";
+    }
+    return why;
+}
+
+static const char *refuse_file(const char *path, gboolean is_qcow2)
+{
+    Header header;
+    struct stat st;
+    stead_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return "cannot be read";
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return "is no file";
+    if (!is_qcow2)
+        return NULL;
+    if (!read_at(fd, &header, sizeof header, 0))
+        return "is no qcow2 file";
+    const char *why = refuse_header(&header);
+    return why ? why : refuse_clusters(fd, &header);
+}
+
+static char *refuse_disk(const SteadMachineDisk *disk)
+{
+    gboolean is_qcow2 = g_strcmp0(disk->format, "qcow2") == 0;
+    guint n = disk->backing ? g_strv_length(disk->backing) : 0;
+    if (!is_qcow2 && g_strcmp0(disk->format, "raw") != 0)
+        return g_strdup_printf("does not know the disk format %s", disk->format);
+    if (n + 1 > STEAD_VMM_FILES_MAX)
+        return g_strdup_printf("takes at most %d files that stand on each other",
+                               STEAD_VMM_FILES_MAX);
+    const char *path = disk->path;
+    const char *why = refuse_file(path, is_qcow2);
+    for (guint i = 0; i < n && why == NULL; i++)
+        why = refuse_file(path = disk->backing[i], TRUE);
+    return why ? g_strdup_printf("does not take a disk that %s: %s", why, path) : NULL;
+}
+
+static char *refuse_count(const char *what, guint n, guint max)
+{
+    return n > max ? g_strdup_printf("takes at most %u %s", max, what) : NULL;
+}
+
+char *stead_vmm_refusal(const SteadMachine *machine)
+{
+    guint disks = machine->disks->len + (machine->seed ? 1 : 0);
+    guint nics = machine->nics->len;
+    char *why = refuse_count("CPUs", machine->spec->cpus, STEAD_VMM_CPUS_MAX);
+    if (why == NULL && machine->spec->memory.max > STEAD_VMM_MEMORY_MAX)
+        why = g_strdup("takes at most 1 TiB of memory");
+    if (why == NULL)
+        why = refuse_count("disks", disks, STEAD_VMM_DISKS_MAX);
+    if (why == NULL)
+        why = refuse_count("interfaces", nics, STEAD_VMM_NICS_MAX);
+    if (why == NULL)
+        why = refuse_count("devices", disks + nics + FIXED_DEVICES, STEAD_VMM_DEVICES_MAX);
+    for (guint i = 0; i < machine->disks->len && why == NULL; i++)
+        why = refuse_disk(machine->disks->pdata[i]);
+    return why;
+}
