@@ -211,8 +211,12 @@ static gboolean make_body(SteadJob *job, gpointer data, GError **error)
            make_files(making.machine, error) &&
            stead_runtime_start(op->runtime, making.machine, error) &&
            warm_up(&making, job, error) && stead_job_sync(job, keep, &making, error);
-    if (!done)
+    if (!done) {
+        if (error && !g_error_matches(*error, STEAD_ERROR, STEAD_ERROR_CANCELLED))
+            g_warning("no engine is started ahead for the template %s: %s", making.template->name,
+                      (*error)->message);
         discard(op->engine, op->runtime, op->id);
+    }
     return done;
 }
 

@@ -162,10 +162,11 @@ int vmm_snapshot_save(VmmVm *vm, int state, int memory, VmmError *error)
     for (unsigned i = 0; i < vm->n_slots; i++)
         vmm_mmio_pause(vm->slots[i].mmio);
     int failed = save_paused(vm, state, memory, error);
+    if (vm->state != VMM_VM_RUNNING)
+        return failed;
     for (unsigned i = 0; i < vm->n_slots; i++)
         vmm_mmio_resume(vm->slots[i].mmio);
-    if (vm->state == VMM_VM_RUNNING)
-        vmm_machine_resume(&vm->machine);
+    vmm_machine_resume(&vm->machine);
     return failed;
 }
 

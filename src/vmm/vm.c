@@ -176,6 +176,8 @@ void vmm_vm_stop(VmmVm *vm)
     if (vm->state != VMM_VM_RUNNING)
         return;
     vmm_machine_pause(&vm->machine);
+    for (unsigned i = 0; i < vm->n_slots; i++)
+        vmm_mmio_pause(vm->slots[i].mmio);
     vm->state = VMM_VM_PAUSED;
     vmm_vm_tell(vm, VMM_EVENT_STOP);
 }
@@ -185,6 +187,8 @@ void vmm_vm_continue(VmmVm *vm)
     if (vm->state != VMM_VM_PAUSED)
         return;
     vm->state = VMM_VM_RUNNING;
+    for (unsigned i = 0; i < vm->n_slots; i++)
+        vmm_mmio_resume(vm->slots[i].mmio);
     vmm_machine_resume(&vm->machine);
     vmm_vm_tell(vm, VMM_EVENT_RESUME);
 }

@@ -83,7 +83,8 @@ void vmm_vm_free(VmmVm *vm);
 int vmm_vm_start(VmmVm *vm, VmmError *error);
 /* The first vmm_vm_continue(), unless the options say to wait for the user's. */
 void vmm_vm_begin(VmmVm *vm);
-/* 0; stopping what is stopped is fine. */
+/* Stopping what is stopped is fine. Devices rest, too: nothing is under way afterwards, and the
+ * disks' files hold all that was written, for as long as nobody lets it continue. */
 void vmm_vm_stop(VmmVm *vm);
 void vmm_vm_continue(VmmVm *vm);
 void vmm_vm_power_button(VmmVm *vm);

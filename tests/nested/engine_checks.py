@@ -23,7 +23,7 @@ import stead  # noqa: E402
 IMAGE = "tiny:12"
 LIBVIRT_FOLDERS = ("/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt",
                    "/etc/libvirt/qemu", "/etc/libvirt/storage")
-SECONDS = 120  # for anything; the machine may be busy with much else
+SECONDS = int(os.environ.get("STEAD_SECONDS", 120))  # for anything; the machine may be busy with much else
 
 
 def run(*argv, **options):
@@ -277,7 +277,7 @@ def main():
             why = " | ".join(traceback.format_exc().strip().splitlines()[-12:])
             print(f"not ok {check.__name__}: {why[-1500:]}", flush=True)
             print(f"jobs: {failed_jobs(site)}")
-            print("daemon: " + site.daemon.tail(8).replace("\n", "\ndaemon: "), flush=True)
+            print("daemon: " + site.daemon.tail(int(os.environ.get("STEAD_TAIL", 8))).replace("\n", "\ndaemon: "), flush=True)
     site.daemon.stop()
 
 

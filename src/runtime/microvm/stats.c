@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an engine uses: of its process from /proc, of its interfaces from their taps, of its disks
+ * What an engine uses: of its processes from /proc, of its interfaces from their taps, of its disks
  * and its balloon from itself.
  */
 #include <stdio.h>
@@ -13,8 +13,9 @@
 #include "runtime/microvm/internal.h"
 
 #define NICS_MAX 16
+#define PROCESSES_MAX 4
 
-static void read_process(int pid, SteadStats *stats)
+static void read_one(int pid, SteadStats *stats)
 {
     unsigned long long user = 0, kernel = 0;
     g_autofree char *stat_path = g_strdup_printf("/proc/%d/stat", pid);
@@ -24,15 +25,28 @@ static void read_process(int pid, SteadStats *stats)
         const char *rest = strrchr(stat, ')');
         if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
                            &user, &kernel) == 2)
-            stats->cpu_ns =
+            stats->cpu_ns +=
                 (user + kernel) * (G_GUINT64_CONSTANT(1000000000) / (guint64)sysconf(_SC_CLK_TCK));
     }
     /* Its own: what it shares with others that go on from the same template is not counted. */
     if (g_file_get_contents(rollup_path, &rollup, NULL, NULL)) {
         const char *line = strstr(rollup, "\nAnonymous:");
         if (line)
-            stats->memory_resident = g_ascii_strtoull(line + 11, NULL, 10) * 1024;
+            stats->memory_resident += g_ascii_strtoull(line + 11, NULL, 10) * 1024;
     }
+}
+
+/* An engine that jails itself leaves its guest to a child. */
+static void read_processes(int pid, SteadStats *stats)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", pid, pid);
+    g_autofree char *children = NULL;
+    read_one(pid, stats);
+    if (!g_file_get_contents(path, &children, NULL, NULL))
+        return;
+    g_auto(GStrv) pids = g_strsplit(g_strstrip(children), " ", PROCESSES_MAX);
+    for (guint i = 0; pids[i] && *pids[i]; i++)
+        read_one((int)g_ascii_strtoll(pids[i], NULL, 10), stats);
 }
 
 static JsonArray *array_of(JsonNode *node)
@@ -99,7 +113,7 @@ gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, G
     if (monitor == NULL)
         return FALSE;
     g_autofree char *record = stead_microvm_path(self, id, "engine.pid");
-    read_process(stead_detached_pid(record), stats);
+    read_processes(stead_detached_pid(record), stats);
     read_disks(monitor, stats);
     read_balloon(monitor, stats);
     read_guest(monitor, stats);

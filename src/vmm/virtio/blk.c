@@ -50,10 +50,27 @@ static void go_on(VmmBlk *blk)
     process(blk);
 }
 
+static void count(VmmBlk *blk, const VmmDiskRequest *request)
+{
+    if (request->op == VMM_DISK_READ)
+        blk->n_read += request->length;
+    if (request->op == VMM_DISK_WRITE)
+        blk->n_written += request->length;
+}
+
+void vmm_blk_count(const VmmVirtio *device, uint64_t *n_read, uint64_t *n_written)
+{
+    const VmmBlk *blk = (const VmmBlk *)device;
+    *n_read = blk->n_read;
+    *n_written = blk->n_written;
+}
+
 static void on_done(VmmDiskRequest *disk_request, int result)
 {
     VmmBlkRequest *request = (VmmBlkRequest *)disk_request;
     VmmBlk *blk = request->blk;
+    if (result == 0)
+        count(blk, disk_request);
     if (result == 0 && disk_request->op == VMM_DISK_WRITE &&
         !vmm_virtio_has(&blk->device, VIRTIO_BLK_F_FLUSH)) {
         disk_request->op = VMM_DISK_FLUSH;
@@ -173,10 +190,16 @@ static void save(VmmVirtio *device, VmmStateWriter *writer)
         writer->failed = blk->settle_failed;
 }
 
+/* What a clone only reads may be its own, and of another size, which its driver is told. */
 static void load(VmmVirtio *device, VmmStateReader *reader)
 {
+    const VmmBlk *blk = of_device(device);
     uint64_t sectors = vmm_state_get_u64(reader);
-    if (!reader->failed && sectors != of_device(device)->sectors)
+    if (reader->failed || sectors == blk->sectors)
+        return;
+    if (vmm_disk_is_read_only(blk->disk))
+        vmm_virtio_config_changed(device);
+    else
         vmm_state_refuse(reader, "the disk had another size");
 }
 

@@ -16,3 +16,6 @@ typedef struct {
 
 /* The disk is the device's upon success. 0 or a negative errno. */
 int vmm_blk_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmBlkOptions *options);
+
+/* How many bytes the guest has read and written. */
+void vmm_blk_count(const VmmVirtio *device, uint64_t *n_read, uint64_t *n_written);

@@ -26,6 +26,7 @@ struct VmmBlk {
     VmmVirtio device;
     VmmDisk *disk;
     uint64_t sectors;
+    uint64_t n_read, n_written; /* bytes, since the start */
     VmmRate rate;
     VmmSource *rate_timer;
     bool is_draining;

@@ -533,6 +533,28 @@ static void test_state_of_another_disk(void)
     tear_down(&fixture);
 }
 
+/* Its driver is told, and reads the new one. */
+static void test_state_of_another_read_only_disk(void)
+{
+    Fixture fixture;
+    Kind kind = {.is_read_only = TRUE};
+    VmmStateWriter writer = {0};
+    VmmStateReader reader;
+    g_assert_true(set_up(&fixture, &kind));
+    rig_start(fixture.rig, 0);
+    uint32_t generation = rig_read(fixture.rig, VIRTIO_MMIO_CONFIG_GENERATION);
+    vmm_mmio_pause(fixture.rig->mmio);
+    g_assert_cmpint(vmm_mmio_save(fixture.rig->mmio, &writer), ==, 0);
+    writer.bytes[writer.length - 8] ^= 1;
+    vmm_state_reader_init(&reader, writer.bytes, writer.length);
+    g_assert_cmpint(vmm_mmio_load(fixture.rig->mmio, &reader), ==, 0);
+    g_assert_cmpuint(rig_read(fixture.rig, VIRTIO_MMIO_CONFIG_GENERATION), !=, generation);
+    g_assert_cmphex(rig_read(fixture.rig, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG,
+                    !=, 0);
+    vmm_state_writer_free(&writer);
+    tear_down(&fixture);
+}
+
 static void add_for_each_kind(const char *name, GTestDataFunc function)
 {
     static const char *const names[] = {"raw", "raw-thread", "qcow2", "qcow2-thread"};
@@ -554,6 +576,7 @@ int main(int argc, char **argv)
     g_test_add_func("/blk/config", test_config);
     g_test_add_func("/blk/id", test_id);
     g_test_add_func("/blk/read-only", test_read_only);
+    g_test_add_func("/blk/state-of-another-read-only-disk", test_state_of_another_read_only_disk);
     g_test_add_func("/blk/beyond-end", test_beyond_the_end);
     g_test_add_func("/blk/segments", test_segments_that_lie);
     g_test_add_func("/blk/odd-chains", test_odd_chains);
