@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QEMU's command line for microVMs against golden files, one argument a line.
+ * The command lines of both engines of microVMs against golden files, one argument a line.
  * STEAD_GOLDEN_UPDATE=1 rewrites them.
  */
 #include "runtime/microvm/engine.h"
 
 #include <string.h>
 
-#define PROGRAM "/usr/bin/qemu-system-x86_64"
+#define QEMU "/usr/bin/qemu-system-x86_64"
+#define VMM "/usr/libexec/stead/stead-vmm"
 
 typedef struct {
     SteadMachine *machine;
@@ -61,7 +62,11 @@ static void set_up(Fixture *f, gconstpointer unused)
                               .agent = 5,
                               .log = 6,
                               .memory = -1,
+                              .kernel = -1,
+                              .initrd = -1,
                               .seed = -1,
+                              .uid = 64055,
+                              .gid = 107,
                               .disks = g_array_new(FALSE, FALSE, sizeof(int)),
                               .taps = g_array_new(FALSE, FALSE, sizeof(int))};
     f->next = 10;
@@ -76,17 +81,18 @@ static void tear_down(Fixture *f, gconstpointer unused)
     stead_machine_free(f->machine);
 }
 
-static char *write_args(const Fixture *f)
+static char *write_args(const Fixture *f, gboolean vmm)
 {
-    g_auto(GStrv) args = stead_qemu_args(PROGRAM, f->machine, &f->fds);
+    g_auto(GStrv) args =
+        vmm ? stead_vmm_args(VMM, f->machine, &f->fds) : stead_qemu_args(QEMU, f->machine, &f->fds);
     g_autofree char *lines = g_strjoinv("\n", args);
     return g_strconcat(lines, "\n", NULL);
 }
 
-static void check_golden(const Fixture *f, const char *name)
+static void check_file(const Fixture *f, const char *name, gboolean vmm)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *args = write_args(f);
+    g_autofree char *args = write_args(f, vmm);
     if (g_getenv("STEAD_GOLDEN_MICROVM") == NULL) {
         g_test_skip("STEAD_GOLDEN_MICROVM does not say where the golden files are");
         return;
@@ -101,10 +107,23 @@ static void check_golden(const Fixture *f, const char *name)
     g_assert_cmpstr(args, ==, golden);
 }
 
+static void check_golden(const Fixture *f, const char *name)
+{
+    check_file(f, name, FALSE);
+}
+
 static void use_kvm(Fixture *f)
 {
     g_free(f->machine->accel);
     f->machine->accel = g_strdup("kvm");
+}
+
+static void check_vmm(Fixture *f, const char *name)
+{
+    use_kvm(f);
+    f->fds.kernel = 30;
+    f->fds.initrd = f->machine->initrd ? 31 : -1;
+    check_file(f, name, TRUE);
 }
 
 static void test_boot(Fixture *f, gconstpointer unused)
@@ -160,16 +179,50 @@ static void test_users_own_kernel(Fixture *f, gconstpointer unused)
     check_golden(f, "users-own-kernel.golden");
 }
 
+static void test_vmm_boot(Fixture *f, gconstpointer unused)
+{
+    f->fds.seed = 20;
+    check_vmm(f, "vmm-boot.golden");
+}
+
+static void test_vmm_frozen(Fixture *f, gconstpointer unused)
+{
+    f->fds.memory = 7;
+    f->machine->frozen = g_strdup("/var/lib/stead/templates/base");
+    check_vmm(f, "vmm-frozen.golden");
+}
+
+static void test_vmm_many_devices(Fixture *f, gconstpointer unused)
+{
+    add_disk(f, "qcow2", "data", FALSE, 0);
+    add_disk(f, "qcow2", "layers", FALSE, 3);
+    add_disk(f, "raw", "shared", TRUE, 0);
+    add_nic(f, "52:54:00:12:34:57");
+    f->fds.seed = 40;
+    g_clear_pointer(&f->machine->initrd, g_free);
+    check_vmm(f, "vmm-many-devices.golden");
+}
+
 /* A template's devices are its clones' devices, in the same order: only the memory differs. */
-static void test_frozen_has_the_same_devices(Fixture *f, gconstpointer unused)
+static void check_same_devices(Fixture *f, gboolean vmm, const char *first)
 {
     add_disk(f, "raw", "logs", TRUE, 0);
-    g_autofree char *boots = write_args(f);
+    g_autofree char *boots = write_args(f, vmm);
     f->fds.memory = 7;
-    g_autofree char *goes_on = write_args(f);
-    const char *devices = strstr(boots, "-chardev\n");
+    g_autofree char *goes_on = write_args(f, vmm);
+    const char *devices = strstr(boots, first);
     g_assert_nonnull(devices);
     g_assert_true(g_str_has_suffix(goes_on, devices));
+}
+
+static void test_frozen_has_the_same_devices(Fixture *f, gconstpointer unused)
+{
+    check_same_devices(f, FALSE, "-chardev\n");
+}
+
+static void test_vmm_frozen_has_the_same_devices(Fixture *f, gconstpointer unused)
+{
+    check_same_devices(f, TRUE, "--qmp\n");
 }
 
 int main(int argc, char **argv)
@@ -185,10 +238,14 @@ int main(int argc, char **argv)
         {"many-devices", test_many_devices},
         {"users-own-kernel", test_users_own_kernel},
         {"frozen-has-the-same-devices", test_frozen_has_the_same_devices},
+        {"vmm-boot", test_vmm_boot},
+        {"vmm-frozen", test_vmm_frozen},
+        {"vmm-many-devices", test_vmm_many_devices},
+        {"vmm-frozen-has-the-same-devices", test_vmm_frozen_has_the_same_devices},
     };
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
-        g_autofree char *path = g_strconcat("/qemu-args/", tests[i].name, NULL);
+        g_autofree char *path = g_strconcat("/engine-args/", tests[i].name, NULL);
         g_test_add(path, Fixture, NULL, set_up, tests[i].test, tear_down);
     }
     return g_test_run();
