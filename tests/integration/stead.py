@@ -346,11 +346,11 @@ class Host:
         return ET.fromstring(virsh("dumpxml", f"{self.prefix}-{name}"))
 
     def qemu_pids(self):
-        """Instance name → pid of its QEMU."""
+        """Instance name → pid of its QEMU, or of the first process of its stead-vmm."""
         found = {}
-        for pid, command in _processes():
+        for pid, command in engines():
             match = re.search(rf"\0guest={re.escape(self.prefix)}-([^,\0]+)", command)
-            if match and "qemu" in command.split("\0", 1)[0]:
+            if match:
                 found[match[1]] = pid
         return found
 
@@ -510,6 +510,20 @@ def _processes():
             continue
         if command:
             yield int(entry), command
+
+
+def engines():
+    """Of the processes, those that run a guest; not the jailed child of one, which looks like it."""
+    running = dict(_processes())
+    for pid, command in running.items():
+        if "\0guest=" not in command or not re.search("qemu|stead-vmm", command.split("\0", 1)[0]):
+            continue
+        try:
+            stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            continue
+        if running.get(int(stat.rpartition(")")[2].split()[1])) != command:
+            yield pid, command
 
 
 def assert_clean(daemon):

@@ -302,7 +302,7 @@ def test_the_balloon_takes_memory(site):
 def warm_engines(site):
     """Processes of engines that are nobody's yet: they bear their template's name."""
     mark = f"guest={site.daemon.host.prefix}-base"
-    return {pid for pid, command in stead._processes() if mark in command.split("\0")}
+    return {pid for pid, command in stead.engines() if mark in command.split("\0")}
 
 
 def test_engines_that_were_started_ahead(site):
