@@ -86,6 +86,12 @@ def failed_jobs(site):
     return [job for job in site.api.get("/v1/jobs") if job["state"] == "failed"][-4:]
 
 
+def print_consoles(site):
+    for log in site.daemon.root.glob("lib/instances/*/console.log"):
+        lines = log.read_text(errors="replace").splitlines()[-12:]
+        print("\n".join(f"console {log.parent.name[:8]}: {line}" for line in lines))
+
+
 # ---- the checks, in this order ----
 
 
@@ -277,6 +283,7 @@ def main():
             why = " | ".join(traceback.format_exc().strip().splitlines()[-12:])
             print(f"not ok {check.__name__}: {why[-1500:]}", flush=True)
             print(f"jobs: {failed_jobs(site)}")
+            print_consoles(site)
             print("daemon: " + site.daemon.tail(int(os.environ.get("STEAD_TAIL", 8))).replace("\n", "\ndaemon: "), flush=True)
     site.daemon.stop()
 
