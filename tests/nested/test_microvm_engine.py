@@ -38,8 +38,7 @@ def lines():
             pytest.skip(f"{program} is not installed")
     command = [PYTHON, "-B", engine_checks.__file__, image]
     try:
-        return nested_host.run_system(command, {"STEAD_BUILD_DIR": BUILD}, memory="4G", cpus=2,
-                                      wanted=MODULES)
+        return nested_host.run_system(command, {"STEAD_BUILD_DIR": BUILD}, memory="4G", wanted=MODULES)
     except nested_host.Unavailable as missing:
         pytest.skip(str(missing))
 
