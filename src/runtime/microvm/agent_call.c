@@ -107,7 +107,7 @@ int stead_agent_read_failed(const GuestFrame *frame, char **text)
     guest_failed_fields(&fields, &failed);
     gboolean valid = guest_fields_end(&fields) == 0 && failed.error > 0;
     const char *words = valid ? failed.text : "the agent's answer makes no sense";
-    *text = g_utf8_make_valid(words, (gssize)strnlen(words, GUEST_ERROR_TEXT_MAX));
+    *text = g_utf8_make_valid(words, -1);
     return valid ? failed.error : EPROTO;
 }
 
