@@ -45,7 +45,9 @@ const SteadCommand stead_cmd_balloon = {
     .section = STEAD_SECTION_INSTANCE,
     .summary = "Take memory from a running microVM, or give it back",
     .description = "The guest gives up what it can spare, which takes a moment; 'stead top' shows "
-                   "how far it is. It never gets more than the memory that it was made with.",
+                   "how far it is. It never gets more than the memory that it was made with. A "
+                   "clone that QEMU runs takes no more memory, but what it has touched it gives "
+                   "back only when it is restarted.",
     .arguments = arguments,
     .options = stead_format_options,
     .examples = examples,

@@ -36,6 +36,8 @@ static int open_file(VmmLog *log)
     if (!log->is_folder) {
         log->file = log->where;
         log->used = (uint64_t)status.st_size;
+        if (!S_ISREG(status.st_mode))
+            log->size = UINT64_MAX;
         return 0;
     }
     log->file =

@@ -2,7 +2,8 @@
 /*
  * A log of bounded size: when the file is full it is renamed to NAME.0, that to NAME.1 and so on,
  * and the last one is dropped. Everything happens in one folder, by its descriptor. Where only an
- * open file was given it is emptied when it is full.
+ * open file was given it is emptied when it is full; whatever reads from a pipe bounds what it
+ * keeps.
  *
  * Logging never fails for the caller: what cannot be written is lost and counted.
  */
@@ -16,7 +17,7 @@
 #define VMM_LOG_SIZE_MIN 4096
 
 typedef struct {
-    int where;        /* a folder, or a file open for appending; stays the caller's */
+    int where;        /* a folder, or a file open for appending or a pipe; stays the caller's */
     const char *name; /* in the folder */
     uint64_t size;    /* of a file, in bytes */
     unsigned backups; /* that are kept beside it */

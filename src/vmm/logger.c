@@ -2,7 +2,7 @@
 /*
  * stead-log: writes down what comes through a pipe, in a log of bounded size (log.h), and ends when
  * nobody can write to the pipe any more. An engine of a machine has the other end: so whatever its
- * guest says is on disk from the first byte, the disk never fills, and the engine needs no file.
+ * guest says is on disk from the first byte, the disk never fills, and the engine has no file.
  *
  *     stead-log FOLDER-FD PIPE-FD NAME
  *
@@ -58,7 +58,7 @@ static int number(const char *text)
 
 int main(int argc, char **argv)
 {
-    VmmLog *log;
+    VmmLog *log = NULL;
     int folder = argc == 4 ? number(argv[1]) : -1;
     int from = argc == 4 ? number(argv[2]) : -1;
     if (folder < 0 || from < 0) {
@@ -72,6 +72,7 @@ int main(int argc, char **argv)
         failed = vmm_log_new(&log, &options);
     if (!failed)
         failed = copy(from, log);
+    vmm_log_free(log);
     if (failed)
         fprintf(stderr, "stead-log: %s\n", strerror(-failed));
     return failed ? 1 : 0;

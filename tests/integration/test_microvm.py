@@ -202,7 +202,7 @@ def test_a_guest_that_reboots_comes_back(site, clone):
 
 
 def test_a_template_that_was_changed_is_refused(site, clone):
-    site.cli("template", "create", "broken", "--from", clone)
+    site.cli("template", "create", "broken", "--from", clone, "--warm", "0")
     try:
         folder = site.daemon.root / "lib/templates" / site.api.get("/v1/templates/broken")["id"]
         with open(folder / "memory", "r+b") as memory:
@@ -297,6 +297,45 @@ def test_the_balloon_takes_memory(site):
     stead.poll(wanted, 30, "the guest to give memory up")
     site.cli("balloon", "a", "128M")
     assert site.cli("balloon", "a", "1G", check=False).returncode == 2
+
+
+def test_the_balloon_of_a_clone(site, clone):
+    """Whether the host gets anything back or not: the guest has no more than it was left."""
+    available = "sed -n 's/^MemAvailable: *\\([0-9]*\\) .*/\\1/p' /proc/meminfo"
+    before = int(site.sh(clone, available))
+    site.cli("balloon", clone, "96M")
+    stead.poll(lambda: int(site.sh(clone, available)) < before - (24 << 10), 30,
+               "the guest to give memory up")
+    site.cli("balloon", clone, "128M")
+    stead.poll(lambda: int(site.sh(clone, available)) > before - (8 << 10), 30,
+               "the guest to have it again")
+
+
+def test_the_console_is_kept_within_bounds(site, clone):
+    """More than a file of its log holds: all of it is there, in files of bounded size."""
+    first, last, size = 10_000_000, 10_239_999, 2 << 20
+    site.cli("exec", clone, "--", "sh", "-c", f"seq {first} {last} > /dev/console",
+             timeout=240)
+    (folder,) = [path.parent for path in (site.daemon.root / "lib/instances").glob("*/console.log")
+                 if path.parent.name == site.api.get(f"/v1/instances/{clone}")["id"]]
+    files = sorted(folder.glob("console.log*"), reverse=True)
+    assert [file.name for file in files] == ["console.log.0", "console.log"]
+    assert all(file.stat().st_size <= size for file in files)
+    written = re.findall(rb"(?m)^(\d{8})\r?\n", b"".join(file.read_bytes() for file in files))
+    assert [int(number) for number in written] == list(range(first, last + 1))
+    shown = site.cli("logs", clone).stdout
+    assert f"{first}\n" in shown and f"{last}\n" in shown
+
+
+def test_the_console_goes_on_without_its_log(site, clone):
+    """Whoever ends the process that writes the log ends nothing else."""
+    record = site.daemon.root / "run/instances" / site.api.get(f"/v1/instances/{clone}")["id"] / "log.pid"
+    os.kill(int(record.read_text().splitlines()[2].split()[0]), signal.SIGKILL)
+    site.sh(clone, "seq 1000 > /dev/console")
+    assert site.sh(clone, "echo on") == "on"
+    site.cli("restart", clone, timeout=120)
+    site.sh(clone, "echo heard again > /dev/console")
+    stead.poll(lambda: "heard again" in site.cli("logs", clone).stdout, 10, "the log to go on")
 
 
 def warm_engines(site):

@@ -29,7 +29,8 @@ exec chroot root "$@"
 """
 FILES = [
     "lib/systemd/system/stead.service", "lib/systemd/system/stead.socket", "usr/bin/stead",
-    "usr/lib/sysusers.d/stead.conf", "usr/libexec/stead/stead-kvm-probe", "usr/libexec/stead/stead-vmm", "usr/sbin/stead-daemon",
+    "usr/lib/sysusers.d/stead.conf", "usr/libexec/stead/stead-kvm-probe", "usr/libexec/stead/stead-log",
+    "usr/libexec/stead/stead-vmm", "usr/sbin/stead-daemon",
     "usr/share/bash-completion/completions/stead", "usr/share/doc/stead/copyright",
     "usr/share/fish/vendor_completions.d/stead.fish", "usr/share/man/man1/stead.1.gz",
     "usr/share/man/man5/stead.yaml.5.gz", "usr/share/man/man8/stead-daemon.8.gz",

@@ -16,7 +16,7 @@ import nested_host
 
 BUILD = Path(os.environ.get("STEAD_BUILD_DIR", engine_checks.REPO / "build")).resolve()
 NEEDED = ["src/vmm/stead-vmm", "src/vmm/stead-kvm-probe", "src/api/stead-daemon", "src/cli/stead",
-          "src/guest/agent"]
+          "src/guest/agent", "src/vmm/stead-log"]
 PROGRAMS = ["libvirtd", "virtlogd", "virsh", "dnsmasq", "iptables", "qemu-img"]
 PYTHON = "/usr/bin/python3"
 # What libvirt's networks need of the kernel.

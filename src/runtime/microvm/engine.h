@@ -19,7 +19,7 @@
 /* The numbers under which descriptors are open in the engine; -1: none. */
 typedef struct {
     int qmp, console, agent; /* listening sockets */
-    int log;                 /* the console's, for appending */
+    int log;                 /* what the guest says goes there: a pipe */
     int memory;              /* the frozen machine's, sealed */
     int kernel, initrd;      /* where the engine cannot open them by their names */
     int seed;

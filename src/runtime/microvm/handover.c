@@ -22,7 +22,7 @@ static void close_fd(gpointer fd)
 
 static void init(SteadHandover *handover)
 {
-    handover->state = -1;
+    handover->state = handover->said = -1;
     handover->fds = g_array_new(FALSE, FALSE, sizeof(int));
     g_array_set_clear_func(handover->fds, close_fd);
     handover->numbers = (SteadEngineFds){.qmp = -1,
@@ -40,6 +40,7 @@ static void init(SteadHandover *handover)
 void stead_handover_clear(SteadHandover *handover)
 {
     stead_clear_fd(&handover->state);
+    stead_clear_fd(&handover->said);
     g_array_unref(handover->fds);
     g_array_unref(handover->numbers.disks);
     g_array_unref(handover->numbers.taps);
@@ -79,10 +80,21 @@ static gboolean listen_at(SteadHandover *handover, const char *dir, const char *
     return fail(error, "listening at", path);
 }
 
+/* The engine has an end of a pipe, and another program the other one (logger.h). */
+static gboolean open_log(SteadHandover *handover, GError **error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fail(error, "making", "a pipe");
+    handover->said = ends[0];
+    handover->numbers.log = hand_over(handover, ends[1]);
+    return TRUE;
+}
+
 static gboolean open_file(SteadHandover *handover, const char *path, int flags, int *number,
                           GError **error)
 {
-    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return fail(error, "opening", path);
     *number = hand_over(handover, fd);
@@ -155,13 +167,11 @@ gboolean stead_handover_open(SteadHandover *handover, const SteadEngineProgram *
                              SteadMicrovm *microvm, const SteadMachine *machine, GError **error)
 {
     SteadEngineFds *numbers = &handover->numbers;
-    g_autofree char *log = g_build_filename(machine->dir, "console.log", NULL);
     init(handover);
     return listen_at(handover, machine->run_dir, "qmp.sock", &numbers->qmp, error) &&
            listen_at(handover, machine->run_dir, "console.sock", &numbers->console, error) &&
            listen_at(handover, machine->run_dir, "agent.sock", &numbers->agent, error) &&
-           open_file(handover, log, O_WRONLY | O_CREAT | O_APPEND, &numbers->log, error) &&
-           open_frozen(handover, microvm, machine, error) && open_disks(handover, machine, error) &&
-           open_taps(handover, machine, error) &&
+           open_log(handover, error) && open_frozen(handover, microvm, machine, error) &&
+           open_disks(handover, machine, error) && open_taps(handover, machine, error) &&
            (!program->jails_itself || open_kernel(handover, machine, error));
 }

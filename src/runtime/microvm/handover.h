@@ -12,6 +12,7 @@ typedef struct {
     GArray *fds; /* int; closed with it, and open in the engine from STEAD_HANDOVER_FIRST on */
     SteadEngineFds numbers;
     int state; /* of a frozen machine, which is handed over once it asks; -1 */
+    int said;  /* the end of the console's pipe that is read from; -1 */
 } SteadHandover;
 
 #define STEAD_HANDOVER_FIRST 3

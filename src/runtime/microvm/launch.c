@@ -17,6 +17,7 @@
 #include "base/detached.h"
 #include "base/error.h"
 #include "runtime/microvm/handover.h"
+#include "runtime/microvm/logger.h"
 #include "runtime/microvm/tsc.h"
 
 /* What is read of an engine's last words, in bytes. */
@@ -132,14 +133,20 @@ gboolean stead_microvm_launch(SteadMicrovm *microvm, const SteadMachine *machine
 {
     const SteadEngineProgram *program = stead_engine_program(machine->engine);
     g_auto(SteadHandover) handover = {0};
-    if (!stead_handover_open(&handover, program, microvm, machine, error) ||
-        !spawn(program, machine, &handover, error))
+    /* The logger is first: a daemon that is killed leaves no engine without one, and a logger
+     * without an engine ends. */
+    if (!stead_logger_finish(machine->run_dir, error) ||
+        !stead_handover_open(&handover, program, microvm, machine, error) ||
+        !stead_logger_start(machine, handover.said, error))
         return FALSE;
-    /* From here on the engine alone has its sockets: should it end, they are closed. */
+    gboolean spawned = spawn(program, machine, &handover, error);
+    /* From here on the engine alone has its sockets and its pipe: should it end, they are closed.
+     */
     g_array_set_size(handover.fds, 0);
-    if (await_up(microvm, program, machine, handover.state, error))
+    if (spawned && await_up(microvm, program, machine, handover.state, error))
         return TRUE;
     g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
     stead_detached_end(record, TRUE, NULL);
+    stead_logger_finish(machine->run_dir, NULL);
     return FALSE;
 }

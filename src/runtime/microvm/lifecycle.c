@@ -8,6 +8,7 @@
 #include "base/paths.h"
 #include "runtime/microvm/choice.h"
 #include "runtime/microvm/engine.h"
+#include "runtime/microvm/logger.h"
 
 /* The agent has so long to say that the guest will go down. */
 #define ASK_TIMEOUT_MS 5000
@@ -93,7 +94,10 @@ static gboolean await_down(const SteadMonitor *monitor, gint64 deadline, GCancel
 static gboolean tidy(SteadMicrovm *microvm, const char *id, GError **error)
 {
     static const char *const names[] = {"qmp.sock", "console.sock", "agent.sock"};
-    g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
+    g_autofree char *run_dir = g_build_filename(microvm->paths->run, "instances", id, NULL);
+    g_autofree char *record = g_build_filename(run_dir, "engine.pid", NULL);
+    if (!stead_logger_finish(run_dir, error))
+        return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = stead_microvm_path(microvm, id, names[i]);
         if (!stead_remove_tree(path, error))

@@ -3,8 +3,9 @@
  * The runtime of microVMs: engines that the daemon starts itself, each a detached process with
  * sockets, log and record in the instance's folders, which any later daemon adopts.
  *
- *     STATE/instances/ID/  console.log
- *     RUN/instances/ID/    engine.pid (the record), engine.log, qmp.sock, console.sock, agent.sock
+ *     STATE/instances/ID/  console.log, console.log.0, ...
+ *     RUN/instances/ID/    engine.pid (the record), engine.log, qmp.sock, console.sock, agent.sock,
+ *                          log.pid (the record of who writes the log)
  */
 #pragma once
 

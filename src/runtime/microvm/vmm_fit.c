@@ -77,7 +77,7 @@ static const char *refuse_clusters(int fd, const Header *header)
 {
     gsize n = GUINT32_FROM_BE(header->l1_entries);
     gsize cluster = (gsize)1 << GUINT32_FROM_BE(header->cluster_bits);
-    g_autofree guint64 *l1 = g_new(guint64, n + 1);
+    g_autofree guint64 *l1 = g_new0(guint64, n + 1);
     g_autofree guint64 *l2 = g_malloc(cluster);
     const char *why = NULL;
     if (!read_at(fd, l1, n * sizeof *l1, GUINT64_FROM_BE(header->l1_offset)))
