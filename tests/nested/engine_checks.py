@@ -92,6 +92,15 @@ def print_consoles(site):
         print("\n".join(f"console {log.parent.name[:8]}: {line}" for line in lines))
 
 
+def print_engines(site):
+    """Where each thread of the engines is."""
+    mark = f"guest={site.daemon.host.prefix}-"
+    for pid, command in stead._processes():
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir() if mark in command else ():
+            what = [(task / name).read_text().strip() for name in ("comm", "stat", "wchan", "syscall")]
+            print(f"engine {pid}: {' '.join(what)}", flush=True)
+
+
 # ---- the checks, in this order ----
 
 
@@ -283,6 +292,7 @@ def main():
             print(f"not ok {check.__name__}: {why[-1500:]}", flush=True)
             print(f"jobs: {failed_jobs(site)}")
             print_consoles(site)
+            print_engines(site)
             print("daemon: " + site.daemon.tail(8).replace("\n", "\ndaemon: "), flush=True)
     site.daemon.stop()
 

@@ -51,9 +51,14 @@ gboolean stead_microvm_prepare(gpointer self, const SteadMachine *machine, GErro
 
 gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError **error)
 {
-    g_autofree char *record = g_build_filename(machine->run_dir, "engine.pid", NULL);
-    if (stead_detached_is_running(record, NULL))
+    g_autoptr(GError) why = NULL;
+    g_autoptr(SteadMonitor) running = stead_monitor_attach(self, machine->id, &why);
+    if (running)
         return TRUE;
+    if (why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
     if (machine->kernel || machine->frozen)
         return stead_microvm_launch(self, machine, error);
     stead_set_error(error, STEAD_ERROR_INVALID, NULL, "there is no kernel to boot");

@@ -3,11 +3,13 @@
  * A running engine as the daemon sees it: a process on record, a QMP connection that tells what
  * happens to it, and the agent's channel.
  *
- * The end of the QMP connection is the end of the engine. What it said last tells why: a guest that
+ * The end of the QMP connection is the beginning of the engine's end, which is told when its
+ * process is gone: only then may there be another one. What it said last tells why: a guest that
  * went down says SHUTDOWN, one that panicked says so; an engine that says nothing was killed or
  * died, and the instance has failed.
  */
 #include <errno.h>
+#include <glib-unix.h>
 #include <poll.h>
 #include <string.h>
 
@@ -15,6 +17,9 @@
 #include "base/detached.h"
 #include "base/error.h"
 #include "runtime/microvm/internal.h"
+
+/* An engine that does not answer may be about to end. */
+#define ENDING_MS 1000
 
 static void clear(gpointer data)
 {
@@ -80,7 +85,13 @@ static gboolean is_stale(SteadMonitor *monitor)
     return current && current != monitor;
 }
 
-static gboolean tell_on_main(gpointer data)
+static gboolean has_ended(int process, int timeout_ms)
+{
+    struct pollfd poller = {.fd = process, .events = POLLIN};
+    return poll(&poller, 1, timeout_ms) > 0;
+}
+
+static gboolean deliver(gpointer data)
 {
     News *news = data;
     SteadMicrovm *microvm = news->monitor->microvm;
@@ -89,6 +100,22 @@ static gboolean tell_on_main(gpointer data)
     stead_actual_free(news->actual);
     stead_monitor_unref(news->monitor);
     g_free(news);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_process_end(int process, GIOCondition condition, gpointer data)
+{
+    return deliver(data);
+}
+
+static gboolean tell_on_main(gpointer data)
+{
+    const News *news = data;
+    int process = news->monitor->process;
+    if (news->actual->state != STEAD_STATE_STOPPED || news->monitor->microvm->closed ||
+        has_ended(process, 0))
+        return deliver(data);
+    g_unix_fd_add(process, G_IO_IN, on_process_end, data);
     return G_SOURCE_REMOVE;
 }
 
@@ -305,7 +332,16 @@ static SteadMonitor *attach_anew(SteadMicrovm *microvm, const char *id, GError *
         return g_steal_pointer(&monitor);
     stead_agent_close(monitor->agent);
     stead_qmp_close(monitor->qmp);
+    if (has_ended(process, ENDING_MS))
+        g_clear_error(error);
     return NULL;
+}
+
+/* With the lock held: the monitor of an engine that has not begun to end. */
+static SteadMonitor *find_open(const SteadMicrovm *microvm, const char *id)
+{
+    SteadMonitor *monitor = g_hash_table_lookup(microvm->monitors, id);
+    return monitor && stead_qmp_is_open(monitor->qmp) ? monitor : NULL;
 }
 
 /* The monitor that there is, or NULL and the right to make one: an engine has one QMP client. */
@@ -313,7 +349,7 @@ static SteadMonitor *claim(SteadMicrovm *microvm, const char *id)
 {
     SteadMonitor *monitor = NULL;
     g_mutex_lock(&microvm->lock);
-    while ((monitor = g_hash_table_lookup(microvm->monitors, id)) == NULL &&
+    while ((monitor = find_open(microvm, id)) == NULL &&
            g_hash_table_contains(microvm->attaching, id))
         g_cond_wait(&microvm->attached, &microvm->lock);
     if (monitor)
