@@ -163,6 +163,9 @@ static void read_host(void)
     ssize_t n = read(loop.host, bytes, sizeof bytes);
     loop.begin = 0;
     loop.end = n > 0 ? (size_t)n : 0;
+    if (n > 0 &&
+        loop.gone_at > 0) /* the next host speaks before the kernel says that it is there */
+        loop.gone_at = now_ms() + GONE_AFTER_MS;
     if (n == 0)
         host_left();
     else if (n < 0 && errno == EAGAIN)
