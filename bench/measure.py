@@ -77,7 +77,7 @@ class Row:
 
     def cells(self):
         beside = f"{self.against}: {self.other}" if self.other else self.against
-        ratio = f"{self.ratio:.2f}" if self.other else ""
+        ratio = f"{self.ratio:.{2 if self.ratio >= 0.1 else 3}f}" if self.other else ""
         kept = {None: "", True: "kept", False: "**missed**"}[self.kept]
         return [self.what, str(self.sample), beside, ratio, self.promise, kept]
 

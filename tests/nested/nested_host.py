@@ -183,7 +183,7 @@ def guest_initramfs(kernel, wanted, init, programs=()):
     return archive.bytes()
 
 
-def run(programs, commands, with_kvm=True, memory="512M", files=None, cpus=1, wanted=(),
+def run(programs, commands, with_kvm=True, memory="512M", files=None, wanted=(),
         cpu=CPU):
     """Boots, runs the commands (busybox sh) and returns the lines that they wrote.
 
@@ -209,7 +209,7 @@ def run(programs, commands, with_kvm=True, memory="512M", files=None, cpus=1, wa
     with tempfile.TemporaryDirectory() as work:
         initrd = Path(work) / "initrd"
         initrd.write_bytes(archive.bytes())
-        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory, cpus, cpu)
+        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory, cpu)
 
 
 # The root of this machine, read-only, with room for changes in memory.
@@ -229,7 +229,7 @@ exec busybox switch_root /root /bin/sh -c {command}
 """.strip()
 
 
-def run_system(command, environment, memory, cpus=1, wanted=()):
+def run_system(command, environment, memory, wanted=()):
     """Boots into this machine's own file system, of which it cannot change anything, and runs a
     command there as root; the lines that it wrote. Programs, libraries and the build are all there.
     """
@@ -245,13 +245,14 @@ def run_system(command, environment, memory, cpus=1, wanted=()):
     with tempfile.TemporaryDirectory() as work:
         initrd = Path(work) / "initrd"
         initrd.write_bytes(guest_initramfs(kernel, ["kvm_amd", *_SYSTEM_MODULES, *wanted], init))
-        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory, cpus, CPU,
+        return _boot(next(kernel.glob("boot/vmlinuz-*")), initrd, memory, CPU,
                      _TICKING, share)
 
 
-def _boot(kernel, initrd, memory, cpus, cpu, cmdline="", more=()):
+def _boot(kernel, initrd, memory, cpu, cmdline="", more=()):
+    """The host has one CPU: threads of the emulator that raise interrupts for each other lose one now
+    and then while guests run, and so does the host its stack."""
     argv = [QEMU, "-accel", "tcg", "-cpu", cpu, "-machine", "q35", "-m", memory,
-            "-smp", str(cpus),
             "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
             "-kernel", kernel, "-initrd", initrd, "-append", f"console=ttyS0 quiet panic=-1 {cmdline}",
             *more]

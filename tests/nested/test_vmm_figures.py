@@ -31,7 +31,7 @@ NEEDED_STEPS = {"create machine", "create vCPU", "interrupt controller", "protec
 def lines():
     # One CPU: emulated ones wait for each other, and for the host that has few.
     names = " ".join(shlex.quote(name) for name in test_vmm.FIGURES)
-    return test_vmm.run_checks(f"vmm-checks {names}", cpus=1)
+    return test_vmm.run_checks(f"vmm-checks {names}")
 
 
 @pytest.mark.parametrize("name", test_vmm.FIGURES)
