@@ -27,55 +27,68 @@
 
 #define PROGRAM_MAX 512
 
-static const uint32_t VCPU_IOCTLS[] = {
-    KVM_RUN,      /* the guest */
-    KVM_IRQ_LINE, /* ACPI's registers let go of their line */
-    KVM_GET_REGS, /* where a guest stopped that cannot go on */
+#define VALUE(is) .name = #is, .value = (is)
+
+static const VmmCallValue VCPU_IOCTLS[] = {
+    {VALUE(KVM_RUN)},      /* the guest */
+    {VALUE(KVM_IRQ_LINE)}, /* ACPI's registers let go of their line */
+    {VALUE(KVM_GET_REGS)}, /* where a guest stopped that cannot go on */
 #ifdef __x86_64__
-    KVM_KVMCLOCK_CTRL, /* a pause is over */
+    {VALUE(KVM_KVMCLOCK_CTRL)}, /* a pause is over */
 #endif
-    TUNSETOFFLOAD, /* what the guest's network driver can do */
-    0,
+    {VALUE(TUNSETOFFLOAD)}, /* what the guest's network driver can do */
+    {NULL},
 };
-static const uint32_t LOOP_IOCTLS[] = {
-    KVM_IRQ_LINE, /* the power button */
-    KVM_GET_REGS, /* snapshots, from here on, and resets */
-    KVM_SET_REGS,
-    KVM_GET_MP_STATE,
-    KVM_SET_MP_STATE,
-    KVM_GET_VCPU_EVENTS,
-    KVM_SET_VCPU_EVENTS,
-    KVM_CHECK_EXTENSION,
-    KVM_GET_CLOCK,
-    KVM_SET_CLOCK,
+static const VmmCallValue LOOP_IOCTLS[] = {
+    {VALUE(KVM_IRQ_LINE)}, /* the power button */
+    {VALUE(KVM_GET_REGS)}, /* snapshots, from here on, and resets */
+    {VALUE(KVM_SET_REGS)},
+    {VALUE(KVM_GET_MP_STATE)},
+    {VALUE(KVM_SET_MP_STATE)},
+    {VALUE(KVM_GET_VCPU_EVENTS)},
+    {VALUE(KVM_SET_VCPU_EVENTS)},
+    {VALUE(KVM_CHECK_EXTENSION)},
+    {VALUE(KVM_GET_CLOCK)},
+    {VALUE(KVM_SET_CLOCK)},
 #ifdef __x86_64__
-    KVM_GET_SREGS,
-    KVM_SET_SREGS,
-    KVM_GET_MSRS,
-    KVM_SET_MSRS,
-    KVM_GET_MSR_INDEX_LIST,
-    KVM_GET_LAPIC,
-    KVM_SET_LAPIC,
-    KVM_GET_XSAVE,
-    KVM_GET_XSAVE2,
-    KVM_SET_XSAVE,
-    KVM_GET_XCRS,
-    KVM_SET_XCRS,
-    KVM_GET_DEBUGREGS,
-    KVM_SET_DEBUGREGS,
-    KVM_GET_TSC_KHZ,
-    KVM_SET_TSC_KHZ,
-    KVM_GET_IRQCHIP,
-    KVM_SET_IRQCHIP,
-    KVM_GET_PIT2,
-    KVM_SET_PIT2,
+    {VALUE(KVM_GET_SREGS)},
+    {VALUE(KVM_SET_SREGS)},
+    {VALUE(KVM_GET_MSRS)},
+    {VALUE(KVM_SET_MSRS)},
+    {VALUE(KVM_GET_MSR_INDEX_LIST)},
+    {VALUE(KVM_GET_LAPIC)},
+    {VALUE(KVM_SET_LAPIC)},
+    {VALUE(KVM_GET_XSAVE), .is_rare = true}, /* one of the two, as the CPU has it */
+    {VALUE(KVM_GET_XSAVE2), .is_rare = true},
+    {VALUE(KVM_SET_XSAVE)},
+    {VALUE(KVM_GET_XCRS)},
+    {VALUE(KVM_SET_XCRS)},
+    {VALUE(KVM_GET_DEBUGREGS)},
+    {VALUE(KVM_SET_DEBUGREGS)},
+    {VALUE(KVM_GET_TSC_KHZ)},
+    {VALUE(KVM_SET_TSC_KHZ)},
+    {VALUE(KVM_GET_IRQCHIP)},
+    {VALUE(KVM_SET_IRQCHIP)},
+    {VALUE(KVM_GET_PIT2)},
+    {VALUE(KVM_SET_PIT2)},
 #endif
-    TUNSETOFFLOAD, /* a snapshot's network device */
-    0,
+    {VALUE(TUNSETOFFLOAD)}, /* a snapshot's network device */
+    {NULL},
 };
-static const uint32_t KICK_SIGNAL[] = {SIGUSR1, 0};
-static const uint32_t ADVICE[] = {MADV_DONTNEED, MADV_REMOVE, MADV_FREE, 0};
-static const uint32_t EXECUTABLE[] = {PROT_EXEC, 0};
+static const VmmCallValue KICK_SIGNAL[] = {{VALUE(SIGUSR1)}, {NULL}};
+static const VmmCallValue LOOP_ADVICE[] = {
+    {VALUE(MADV_DONTNEED)},              /* the balloon's pages */
+    {VALUE(MADV_REMOVE)},                /* of shared memory */
+    {VALUE(MADV_FREE), .is_rare = true}, /* musl's */
+    {NULL},
+};
+static const VmmCallValue VCPU_ADVICE[] = {{VALUE(MADV_DONTNEED)}, {NULL}};
+static const VmmCallValue DISK_ADVICE[] = {
+    {VALUE(MADV_DONTNEED)},
+    {VALUE(MADV_FREE), .is_rare = true},
+    {NULL},
+};
+static const VmmCallValue EXECUTABLE[] = {{VALUE(PROT_EXEC)}, {NULL}};
 
 #define LOOP VMM_THREAD_LOOP
 #define VCPU VMM_THREAD_VCPU
@@ -97,11 +110,13 @@ const VmmCall vmm_calls[] = {
     {CALL(writev, LOOP, "packets to the tap")},
     {CALL(preadv, LOOP | DISK, "data of disks; their tables, when the loop settles one")},
     {CALL(pwritev, LOOP | DISK, "data of disks; their tables, when the loop settles one")},
-    {CALL(pread64, LOOP | DISK, "disks' tables, snapshots, a kernel to be booted again")},
-    {CALL(pwrite64, LOOP | DISK, "disks' tables, snapshots")},
+    {CALL(pread64, LOOP, "snapshots, a kernel to be booted again")},
+    {CALL(pwrite64, LOOP, "snapshots")},
     {CALL(fdatasync, LOOP | DISK, "a flush of a disk, also for a snapshot")},
     {CALL(fallocate, DISK, "discards of a disk")},
-    {CALL(madvise, ANY, "the balloon; memory of the C library's"), ONE_OF(2, ADVICE)},
+    {CALL(madvise, LOOP, "the balloon; memory of the C library's"), ONE_OF(2, LOOP_ADVICE)},
+    {CALL(madvise, VCPU, "a thread's end"), ONE_OF(2, VCPU_ADVICE)},
+    {CALL(madvise, DISK, "memory of the C library's; a thread's end"), ONE_OF(2, DISK_ADVICE)},
     {CALL(getrandom, LOOP, "the device of random numbers")},
     {CALL(clock_gettime, LOOP | VCPU, "rate limits and events, where the vDSO has no clock"),
      .is_rare = true},
@@ -112,19 +127,22 @@ const VmmCall vmm_calls[] = {
     {CALL(close, LOOP, "clients of the sockets, snapshots")},
     {CALL(tgkill, LOOP, "calling a vCPU out of the guest"), ONE_OF(2, KICK_SIGNAL)},
     {CALL(rt_sigreturn, VCPU, "a vCPU that was called")},
-    {CALL(rt_sigprocmask, ANY, "a thread's end")},
+    {CALL(rt_sigprocmask, VCPU | DISK, "a thread's end")},
     {CALL(openat, LOOP, "the log's next file")},
     {CALL(renameat, LOOP, "the log's older files")},
     {CALL(unlinkat, LOOP, "the log's last file")},
     {CALL(fstat, LOOP, "the size of a snapshot, of the log"), .is_rare = true},
     {CALL(newfstatat, LOOP, "the same in another libc"), .is_rare = true},
-    {CALL(lseek, LOOP | DISK, "the size of a file to be booted again, of a disk's")},
+    {CALL(lseek, LOOP, "the size of a file to be booted again")},
     {CALL(ftruncate, LOOP, "a snapshot's beginning")},
-    {CALL(mmap, ANY, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
-    {CALL(mprotect, LOOP | DISK, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
+    {CALL(mmap, LOOP | DISK, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
+    {CALL(mprotect, DISK, "memory of the C library's"), NONE_OF(2, EXECUTABLE)},
+    {CALL(mprotect, LOOP, "the same, when there is much of it"), NONE_OF(2, EXECUTABLE),
+     .is_rare = true},
     {CALL(mremap, LOOP | DISK, "memory of the C library's")},
-    {CALL(munmap, ANY, "memory of the C library's, and all of it in the end")},
-    {CALL(brk, LOOP | DISK, "memory of the C library's")},
+    {CALL(munmap, LOOP | DISK, "memory of the C library's, and all of it in the end")},
+    {CALL(brk, LOOP, "memory of the C library's")},
+    {CALL(brk, DISK, "the same in another libc"), .is_rare = true},
     {CALL(exit, VCPU | DISK, "a thread's end")},
     {CALL(exit_group, LOOP, "the end")},
 };
@@ -157,13 +175,13 @@ static void end(Program *program, uint32_t action)
 static void emit_check(Program *program, const VmmCall *call)
 {
     if (call->check == VMM_CALL_NONE_OF_BITS) {
-        emit(program, BPF_JMP | BPF_JSET | BPF_K, call->values[0], 0, 1);
+        emit(program, BPF_JMP | BPF_JSET | BPF_K, call->values[0].value, 0, 1);
         end(program, SECCOMP_RET_KILL_PROCESS);
         end(program, SECCOMP_RET_ALLOW);
         return;
     }
-    for (const uint32_t *value = call->values; *value; value++) {
-        emit(program, BPF_JMP | BPF_JEQ | BPF_K, *value, 0, 1);
+    for (const VmmCallValue *value = call->values; value->name; value++) {
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, value->value, 0, 1);
         end(program, SECCOMP_RET_ALLOW);
     }
     end(program, SECCOMP_RET_KILL_PROCESS);

@@ -14,7 +14,7 @@
 typedef enum {
     VMM_CALL_ANY,
     VMM_CALL_ONE_OF,       /* one of the values; 32 bits count */
-    VMM_CALL_NONE_OF_BITS, /* none of the bits of values[0] */
+    VMM_CALL_NONE_OF_BITS, /* none of the bits of the first value */
 } VmmCallCheck;
 
 /* Threads by what they do; bits. */
@@ -25,15 +25,22 @@ typedef enum {
     VMM_THREAD_ANY = 7,
 } VmmThread;
 
+/* A value of an argument, or bits of it. */
+typedef struct {
+    const char *name; /* NULL: the list's end */
+    uint32_t value;
+    bool is_rare; /* seen on some hosts only */
+} VmmCallValue;
+
 typedef struct {
     const char *name;
     const char *reason;
-    const uint32_t *values; /* of the argument; ended with 0 */
+    const VmmCallValue *values; /* of the argument */
     int number;
     VmmCallCheck check;
     unsigned argument;
     unsigned threads; /* VmmThread */
-    bool is_rare;     /* seen with another libc only, or without a vDSO */
+    bool is_rare;     /* seen with another libc only, when memory is much, or without a vDSO */
 } VmmCall;
 
 /* By falling frequency. */
