@@ -152,5 +152,9 @@ void vmm_power_load(VmmPower *power, VmmStateReader *reader)
     power->status = vmm_state_get_u16(reader) & STATUS_ALL;
     power->enabled = vmm_state_get_u16(reader) & ENABLE_ALL;
     vmm_state_leave(reader);
+}
+
+void vmm_power_tell(VmmPower *power)
+{
     update(power);
 }

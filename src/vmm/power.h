@@ -34,4 +34,7 @@ void vmm_power_reset(VmmPower *power);
 void vmm_power_press_button(VmmPower *power);
 
 void vmm_power_save(const VmmPower *power, VmmStateWriter *writer);
+/* Only the registers. */
 void vmm_power_load(VmmPower *power, VmmStateReader *reader);
+/* Sets the interrupt as the registers have it. */
+void vmm_power_tell(VmmPower *power);

@@ -2,6 +2,10 @@
 /*
  * The file: a header of 32 bytes (magic, version, checksum, length), then sections (state.h): the
  * machine's description, what the architecture keeps, and every virtio device in its slot's order.
+ *
+ * All of it is read and judged before KVM is given anything. Which version of the program wrote it
+ * does not matter and is not in it: formats and sections have versions of their own, so that a
+ * template outlives an upgrade that changes neither.
  */
 #include "vmm/snapshot.h"
 
@@ -14,8 +18,7 @@
 #include "vmm/cleanup.h"
 
 #define MAGIC "STEADVMM"
-#define FORMAT_VERSION 1
-#define PRODUCT_MAX 32
+#define FORMAT_VERSION 2
 #define PAGES_AT_ONCE 256
 
 typedef struct {
@@ -98,9 +101,7 @@ static int save_memory(const VmmMemory *memory, int fd, VmmError *error)
 
 static void save_machine(const VmmVm *vm, VmmStateWriter *writer)
 {
-    char product[PRODUCT_MAX] = "stead-vmm " STEAD_VERSION;
     vmm_state_begin(writer, "machine", 1);
-    vmm_state_put_bytes(writer, product, sizeof product);
     vmm_state_put_u64(writer, vmm_memory_size(vm->memory));
     vmm_state_put_u32(writer, vm->machine.n_vcpus);
     vmm_state_put_u32(writer, vm->n_slots);
@@ -193,9 +194,7 @@ int vmm_snapshot_open(VmmStateReader *reader, const void *bytes, size_t length, 
 
 static void load_machine(const VmmVm *vm, VmmStateReader *reader)
 {
-    char product[PRODUCT_MAX];
     vmm_state_enter(reader, "machine", 1);
-    vmm_state_get_bytes(reader, product, sizeof product);
     uint64_t memory = vmm_state_get_u64(reader);
     uint32_t n_vcpus = vmm_state_get_u32(reader), n_slots = vmm_state_get_u32(reader);
     if (memory != vmm_memory_size(vm->memory))
@@ -211,24 +210,31 @@ static void load_machine(const VmmVm *vm, VmmStateReader *reader)
     vmm_state_leave(reader);
 }
 
+int vmm_snapshot_read(VmmVm *vm, VmmStateReader *reader)
+{
+    load_machine(vm, reader);
+    if (!reader->failed)
+        vmm_arch_load(&vm->machine, reader);
+    for (unsigned i = 0; i < vm->n_slots && !reader->failed; i++)
+        vmm_mmio_load(vm->slots[i].mmio, reader);
+    if (!reader->failed && reader->at != reader->length)
+        vmm_state_refuse(reader, "more follows it than this machine has");
+    return reader->failed;
+}
+
 int vmm_snapshot_load_bytes(VmmVm *vm, const void *bytes, size_t length, VmmError *error)
 {
     VmmStateReader reader;
     int failed = vmm_snapshot_open(&reader, bytes, length, error);
     if (failed)
         return failed;
-    load_machine(vm, &reader);
-    if (!reader.failed)
-        vmm_arch_load(&vm->machine, &reader);
-    for (unsigned i = 0; i < vm->n_slots && !reader.failed; i++)
-        vmm_mmio_load(vm->slots[i].mmio, &reader);
-    if (!reader.failed && reader.at != reader.length)
-        vmm_state_refuse(&reader, "more follows it than this machine has");
-    if (reader.failed)
-        return vmm_error(error, reader.failed, "%s", reader.why.text);
-    for (unsigned i = 0; i < vm->n_slots; i++)
+    failed = vmm_snapshot_read(vm, &reader);
+    if (failed)
+        return vmm_error(error, failed, "%s", reader.why.text);
+    failed = vmm_arch_apply(&vm->machine, error);
+    for (unsigned i = 0; i < vm->n_slots && !failed; i++)
         vmm_mmio_resume(vm->slots[i].mmio);
-    return 0;
+    return failed;
 }
 
 int vmm_snapshot_load(VmmVm *vm, int state, VmmError *error)

@@ -23,3 +23,7 @@ int vmm_snapshot_load_bytes(VmmVm *vm, const void *bytes, size_t length, VmmErro
 
 /* Checks magic, version, length and checksum; sets the reader on what follows. */
 int vmm_snapshot_open(VmmStateReader *reader, const void *bytes, size_t length, VmmError *error);
+
+/* Reads all that follows into the machine and its devices, and judges it, without KVM. Returns the
+ * reader's error. */
+int vmm_snapshot_read(VmmVm *vm, VmmStateReader *reader);

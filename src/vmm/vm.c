@@ -219,7 +219,10 @@ static int load_cold_state(VmmVm *vm, VmmError *error)
         vmm_mmio_reset(vm->slots[i].mmio);
     vmm_state_reader_init(&reader, vm->cold.bytes, vm->cold.length);
     vmm_arch_load(&vm->machine, &reader);
-    return reader.failed ? vmm_error(error, reader.failed, "%s", reader.why.text) : boot(vm, error);
+    if (reader.failed)
+        return vmm_error(error, reader.failed, "%s", reader.why.text);
+    int failed = vmm_arch_apply(&vm->machine, error);
+    return failed ? failed : boot(vm, error);
 }
 
 void vmm_vm_reset(VmmVm *vm, bool by_guest)

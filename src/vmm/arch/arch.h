@@ -41,7 +41,9 @@ void vmm_arch_resumed(VmmVcpu *vcpu);
 /* The power button is pressed and let go. */
 void vmm_arch_press_power(VmmMachine *machine);
 
-/* All of the machine that is not memory and no virtio device. Loading leaves the reason in the
- * reader. */
+/* All of the machine that is not memory and no virtio device. */
 void vmm_arch_save(VmmMachine *machine, VmmStateWriter *writer);
+/* In two steps. The first reads and judges, and leaves the reason in the reader: KVM and so the
+ * guest are as they were. The second, once nothing more is refused, gives KVM what was read. */
 void vmm_arch_load(VmmMachine *machine, VmmStateReader *reader);
+int vmm_arch_apply(VmmMachine *machine, VmmError *error);

@@ -147,6 +147,7 @@ static void test_state_moves_to_another_machine(void)
     Fixture from, to;
     VmmStateWriter writer = {0};
     VmmStateReader reader;
+    VmmError error;
     if (!fixture_init(&from, 1))
         return;
     FIXTURE_LOAD(&from, counter);
@@ -161,6 +162,7 @@ static void test_state_moves_to_another_machine(void)
     vmm_state_reader_init(&reader, writer.bytes, writer.length);
     vmm_arch_load(&to.machine, &reader);
     g_assert_cmpstr(reader.why.text, ==, "");
+    g_assert_cmpint(vmm_arch_apply(&to.machine, &error), ==, 0);
     to.wanted = 20;
     fixture_run(&to);
     for (guint i = 0; i < to.output->len; i++)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole guests: boot, control, reset, snapshots. */
+/* Whole guests: boot, control, reset. */
 #include <glib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vm-fixture.h"
-#include "vmm/snapshot.h"
 
 #define BEGIN "{\"execute\": \"qmp_capabilities\"}"
 
@@ -166,194 +164,6 @@ static void test_control_survives_nonsense(void)
     vm_free(&vm);
 }
 
-/* A guest that counts in memory and is saved: its state and its memory's file. */
-static void make_snapshot(int *state, int *memory, gsize *counted)
-{
-    Vm vm;
-    VmmError error = {""};
-    g_assert_true(vm_init(&vm));
-    VM_SET_KERNEL(&vm, pvh_counter);
-    *state = vm_file(0);
-    *memory = vm_file(0);
-    vm_build(&vm);
-    vm.wanted = 30;
-    vm_run(&vm);
-    pthread_mutex_lock(&vm.vm.machine.lock);
-    vmm_vm_stop(&vm.vm);
-    if (vmm_snapshot_save(&vm.vm, *state, *memory, &error))
-        g_error("%s", error.text);
-    pthread_mutex_unlock(&vm.vm.machine.lock);
-    *counted = vm.output->len;
-    vm_free(&vm);
-}
-
-static gboolean no_kvm(void)
-{
-    if (access("/dev/kvm", R_OK | W_OK) == 0)
-        return FALSE;
-    g_test_skip("no /dev/kvm");
-    return TRUE;
-}
-
-static void test_snapshot_goes_on_where_it_was(void)
-{
-    int state, memory;
-    gsize counted;
-    if (no_kvm())
-        return;
-    make_snapshot(&state, &memory, &counted);
-    for (int clone = 0; clone < 3; clone++) {
-        Vm vm;
-        g_assert_true(vm_init(&vm));
-        vm.options.restore = state;
-        vm.options.memory_fd = dup(memory);
-        vm.options.memory_is_private = true;
-        vm_build(&vm);
-        vm.wanted = 20;
-        vm_run(&vm);
-        for (gsize i = 0; i < 20; i++)
-            g_assert_cmphex((uint8_t)vm.output->str[i], ==, (counted + i) & 0xff);
-        vm_free(&vm);
-    }
-    close(state);
-    close(memory);
-}
-
-static void test_snapshot_is_loaded_on_command(void)
-{
-    int state, memory;
-    gsize counted;
-    Vm vm;
-    if (no_kvm())
-        return;
-    make_snapshot(&state, &memory, &counted);
-    g_assert_true(vm_init(&vm));
-    vm.options.waits_for_snapshot = true;
-    vm.options.memory_fd = memory;
-    vm.options.memory_is_private = true;
-    vm_build(&vm);
-    vm_command(&vm, BEGIN);
-    expect_text(vm_command(&vm, "{\"execute\": \"query-status\"}"), "inmigrate");
-    expect_text(vm_command(&vm, "{\"execute\": \"cont\"}"), "there is no guest yet");
-    vmm_qmp_receive(vm.qmp, state);
-    vm_command(&vm, "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"s\"}}");
-    expect_text(vm_command(&vm, "{\"execute\": \"snapshot-load\", \"arguments\": {\"state\": "
-                                "\"s\"}}"),
-                "{\"return\": {}}");
-    vm_command(&vm, "{\"execute\": \"cont\"}");
-    vm.wanted = 5;
-    vm_run(&vm);
-    g_assert_cmphex((uint8_t)vm.output->str[0], ==, counted & 0xff);
-    vm_free(&vm);
-}
-
-static char *why_refused(const void *bytes, gsize length, int memory, void (*change)(VmmOptions *))
-{
-    Vm vm;
-    VmmError error = {""};
-    g_assert_true(vm_init(&vm));
-    vm.options.waits_for_snapshot = true;
-    vm.options.memory_fd = dup(memory);
-    vm.options.memory_is_private = true;
-    if (change)
-        change(&vm.options);
-    vm_build(&vm);
-    g_assert_cmpint(vmm_snapshot_load_bytes(&vm.vm, bytes, length, &error), <, 0);
-    vm_free(&vm);
-    return g_strdup(error.text);
-}
-
-static void expect_refused(const void *bytes, gsize length, int memory,
-                           void (*change)(VmmOptions *), const char *why)
-{
-    g_autofree char *text = why_refused(bytes, length, memory, change);
-    expect_text(text, why);
-}
-
-static void add_cpu(VmmOptions *options)
-{
-    options->cpus = 2;
-}
-
-static void take_memory(VmmOptions *options)
-{
-    options->memory /= 2;
-}
-
-static void add_device(VmmOptions *options)
-{
-    options->has_rng = true;
-}
-
-static GByteArray *read_state(int state)
-{
-    off_t size = lseek(state, 0, SEEK_END);
-    GByteArray *bytes = g_byte_array_new();
-    g_byte_array_set_size(bytes, (guint)size);
-    g_assert_cmpint(pread(state, bytes->data, bytes->len, 0), ==, bytes->len);
-    return bytes;
-}
-
-static void test_snapshot_of_another_machine_is_refused(void)
-{
-    int state, memory;
-    gsize counted;
-    if (no_kvm())
-        return;
-    make_snapshot(&state, &memory, &counted);
-    g_autoptr(GByteArray) bytes = read_state(state);
-    expect_refused(bytes->data, bytes->len, memory, add_cpu, "with 1 vCPUs");
-    expect_refused(bytes->data, bytes->len, memory, take_memory, "with 8 MiB of memory");
-    expect_refused(bytes->data, bytes->len, memory, add_device, "with 0 virtio devices");
-    close(state);
-    close(memory);
-}
-
-static void test_damaged_snapshot_is_refused(void)
-{
-    int state, memory;
-    gsize counted;
-    VmmStateReader reader;
-    VmmError error;
-    if (no_kvm())
-        return;
-    make_snapshot(&state, &memory, &counted);
-    g_autoptr(GByteArray) bytes = read_state(state);
-    g_assert_cmpint(vmm_snapshot_open(&reader, bytes->data, bytes->len, &error), ==, 0);
-    for (guint length = 0; length < bytes->len; length += 61)
-        g_assert_cmpint(vmm_snapshot_open(&reader, bytes->data, length, &error), <, 0);
-    for (guint at = 0; at < bytes->len; at += at < 64 ? 1 : 37) {
-        bytes->data[at] ^= (guint8)(1 << at % 8);
-        g_assert_cmpint(vmm_snapshot_open(&reader, bytes->data, bytes->len, &error), <, 0);
-        bytes->data[at] ^= (guint8)(1 << at % 8);
-    }
-    expect_refused(bytes->data, 100, memory, NULL, "cut short");
-    bytes->data[8]++;
-    expect_refused(bytes->data, bytes->len, memory, NULL, "format 2");
-    bytes->data[0]++;
-    expect_refused(bytes->data, bytes->len, memory, NULL, "no snapshot of stead-vmm");
-    close(state);
-    close(memory);
-}
-
-static void test_shared_memory_needs_no_second_file(void)
-{
-    Vm vm;
-    VmmError error = {""};
-    if (!vm_init(&vm))
-        return;
-    VM_SET_KERNEL(&vm, pvh_counter);
-    vm.options.memory_fd = vm_file(VM_MEMORY);
-    vm_build(&vm);
-    int state = vm_file(0);
-    g_assert_cmpint(vmm_snapshot_save(&vm.vm, state, -1, &error), ==, 0);
-    vm.options.memory_is_private = true;
-    g_assert_cmpint(vmm_snapshot_save(&vm.vm, state, -1, &error), <, 0);
-    expect_text(error.text, "in no file");
-    close(state);
-    vm_free(&vm);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -364,14 +174,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vmm/vm/mmio", test_reads_memory_mapped_registers);
     g_test_add_func("/vmm/vm/reset", test_reset_boots_the_kernel_again);
     g_test_add_func("/vmm/vm/no-reboot", test_reset_ends_where_no_reboot_is_wanted);
-    g_test_add_func("/vmm/vm/control", test_control_rules_the_guest);
+    g_test_add_func("/vmm/vm/control/rules", test_control_rules_the_guest);
     g_test_add_func("/vmm/vm/shutdown-event", test_guest_shutdown_is_an_event);
-    g_test_add_func("/vmm/vm/control-nonsense", test_control_survives_nonsense);
-    g_test_add_func("/vmm/vm/snapshot/goes-on", test_snapshot_goes_on_where_it_was);
-    g_test_add_func("/vmm/vm/snapshot/on-command", test_snapshot_is_loaded_on_command);
-    g_test_add_func("/vmm/vm/snapshot/another-machine",
-                    test_snapshot_of_another_machine_is_refused);
-    g_test_add_func("/vmm/vm/snapshot/damaged", test_damaged_snapshot_is_refused);
-    g_test_add_func("/vmm/vm/snapshot/shared-memory", test_shared_memory_needs_no_second_file);
+    g_test_add_func("/vmm/vm/control/nonsense", test_control_survives_nonsense);
     return g_test_run();
 }

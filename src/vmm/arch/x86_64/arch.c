@@ -50,6 +50,7 @@ void vmm_arch_free(VmmMachine *machine)
         return;
     free(machine->arch->host_cpuid);
     free(machine->arch->msrs);
+    x86_state_free(machine->arch->loaded);
     free(machine->arch);
     machine->arch = NULL;
 }
@@ -145,16 +146,44 @@ void vmm_arch_press_power(VmmMachine *machine)
     vmm_power_press_button(&machine->arch->power);
 }
 
+static void save_kvm(VmmMachine *machine, VmmStateWriter *writer)
+{
+    X86State *state = x86_state_new(machine);
+    int failed = state ? x86_state_read(state, machine) : -ENOMEM;
+    if (failed && !writer->failed)
+        writer->failed = failed;
+    if (!writer->failed)
+        x86_state_put(state, writer);
+    x86_state_free(state);
+}
+
 void vmm_arch_save(VmmMachine *machine, VmmStateWriter *writer)
 {
-    x86_save_kvm(machine, writer);
+    save_kvm(machine, writer);
     vmm_serial_save(machine->arch->serial, writer);
     vmm_power_save(&machine->arch->power, writer);
 }
 
 void vmm_arch_load(VmmMachine *machine, VmmStateReader *reader)
 {
-    x86_load_kvm(machine, reader);
-    vmm_serial_load(machine->arch->serial, reader);
-    vmm_power_load(&machine->arch->power, reader);
+    VmmArch *arch = machine->arch;
+    x86_state_free(arch->loaded);
+    arch->loaded = x86_state_new(machine);
+    if (arch->loaded)
+        x86_state_get(arch->loaded, reader);
+    else
+        vmm_state_refuse(reader, "no memory");
+    vmm_serial_load(arch->serial, reader);
+    vmm_power_load(&arch->power, reader);
+}
+
+int vmm_arch_apply(VmmMachine *machine, VmmError *error)
+{
+    VmmArch *arch = machine->arch;
+    int failed = x86_state_apply(arch->loaded, machine, error);
+    x86_state_free(arch->loaded);
+    arch->loaded = NULL;
+    if (!failed)
+        vmm_power_tell(&arch->power);
+    return failed;
 }

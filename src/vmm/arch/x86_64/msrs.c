@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "vmm/arch/x86_64/kvm_state.h"
 #include "vmm/arch/x86_64/x86.h"
 
-#define MSRS_MAX 1024
 #define MSR_MCE_FIRST 0x400 /* machine check banks: nothing here sets them */
 #define MSR_MCE_LAST 0x47f
 
@@ -25,10 +25,10 @@ int x86_ask_msrs(VmmMachine *machine)
     struct kvm_msr_list *list;
     if (machine->arch->msrs)
         return 0;
-    list = calloc(1, sizeof *list + MSRS_MAX * sizeof list->indices[0]);
+    list = calloc(1, sizeof *list + X86_MSRS_MAX * sizeof list->indices[0]);
     if (list == NULL)
         return -ENOMEM;
-    list->nmsrs = MSRS_MAX;
+    list->nmsrs = X86_MSRS_MAX;
     if (ioctl(machine->kvm.device, KVM_GET_MSR_INDEX_LIST, list) < 0) {
         int failed = -errno;
         free(list);
@@ -60,17 +60,12 @@ static bool set_msr(const VmmVcpu *vcpu, uint32_t index, uint64_t value)
     return ioctl(vcpu->fd, KVM_SET_MSRS, &few) == 1;
 }
 
-static struct kvm_msrs *new_msrs(uint32_t n)
-{
-    return calloc(1, sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
-}
-
 /* Asks for the MSRs from `first` on; KVM stops at one that this vCPU does not have. Returns how
  * many it told, in all->entries from `n` on. */
 static int read_some_msrs(const VmmVcpu *vcpu, const struct kvm_msr_list *list, uint32_t first,
                           struct kvm_msrs *all, uint32_t n)
 {
-    struct kvm_msrs *some = new_msrs(list->nmsrs - first);
+    struct kvm_msrs *some = x86_new_msrs(list->nmsrs - first);
     if (some == NULL)
         return -ENOMEM;
     some->nmsrs = list->nmsrs - first;
@@ -83,10 +78,10 @@ static int read_some_msrs(const VmmVcpu *vcpu, const struct kvm_msr_list *list, 
     return told < 0 ? 0 : told;
 }
 
-static struct kvm_msrs *read_msrs(const VmmVcpu *vcpu)
+struct kvm_msrs *x86_read_msrs(const VmmVcpu *vcpu)
 {
     const struct kvm_msr_list *list = vcpu->machine->arch->msrs;
-    struct kvm_msrs *msrs = new_msrs(list->nmsrs);
+    struct kvm_msrs *msrs = x86_new_msrs(list->nmsrs);
     uint32_t at = 0;
     while (msrs && at < list->nmsrs) {
         int told = read_some_msrs(vcpu, list, at, msrs, msrs->nmsrs);
@@ -100,52 +95,17 @@ static struct kvm_msrs *read_msrs(const VmmVcpu *vcpu)
     return msrs;
 }
 
-void x86_save_msrs(const VmmVcpu *vcpu, VmmStateWriter *writer)
-{
-    struct kvm_msrs *msrs = read_msrs(vcpu);
-    if (msrs == NULL && !writer->failed)
-        writer->failed = -ENOMEM;
-    if (msrs == NULL)
-        return;
-    vmm_state_put_u32(writer, msrs->nmsrs);
-    for (uint32_t i = 0; i < msrs->nmsrs; i++) {
-        vmm_state_put_u32(writer, msrs->entries[i].index);
-        vmm_state_put_u64(writer, msrs->entries[i].data);
-    }
-    free(msrs);
-}
-
 /* One that cannot be written is refused unless it has that value already. */
-static void set_msrs(const VmmVcpu *vcpu, VmmStateReader *reader, struct kvm_msrs *msrs)
+int x86_write_msrs(const VmmVcpu *vcpu, const struct kvm_msrs *msrs, VmmError *error)
 {
-    uint32_t n = msrs->nmsrs;
     int done = ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
-    for (uint32_t i = done < 0 ? 0 : (uint32_t)done; i < n; i++) {
+    for (uint32_t i = done < 0 ? 0 : (uint32_t)done; i < msrs->nmsrs; i++) {
         const struct kvm_msr_entry *entry = &msrs->entries[i];
         uint64_t value = 0;
         if (set_msr(vcpu, entry->index, entry->data))
             continue;
         if (!get_msr(vcpu, entry->index, &value) || value != entry->data)
-            vmm_state_refuse(reader, "KVM does not take MSR 0x%x", entry->index);
+            return vmm_error(error, -EINVAL, "KVM does not take MSR 0x%x", entry->index);
     }
-}
-
-void x86_load_msrs(const VmmVcpu *vcpu, VmmStateReader *reader)
-{
-    uint32_t n = vmm_state_get_u32(reader);
-    if (n > MSRS_MAX)
-        vmm_state_refuse(reader, "%u MSRs", n);
-    struct kvm_msrs *msrs = reader->failed ? NULL : new_msrs(n);
-    if (msrs == NULL) {
-        vmm_state_refuse(reader, "no memory");
-        return;
-    }
-    msrs->nmsrs = n;
-    for (uint32_t i = 0; i < n; i++) {
-        msrs->entries[i].index = vmm_state_get_u32(reader);
-        msrs->entries[i].data = vmm_state_get_u64(reader);
-    }
-    if (!reader->failed)
-        set_msrs(vcpu, reader, msrs);
-    free(msrs);
+    return 0;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/kvm_state.h"
 #include "vmm/power.h"
 
 #define X86_CPUID_MAX 256
@@ -11,7 +12,8 @@ struct VmmArch {
     VmmPower power;
     VmmSerial *serial;
     struct kvm_cpuid2 *host_cpuid; /* what KVM can offer, asked once */
-    struct kvm_msr_list *msrs;     /* those of a snapshot, asked when one is made or loaded */
+    struct kvm_msr_list *msrs;     /* those of a snapshot, asked when one is made */
+    X86State *loaded;              /* of a snapshot, to be applied; NULL: nothing */
 };
 
 /* The first `length` bytes of a table of CPUID leaves, as the vCPU of that index sees them. The
@@ -56,13 +58,3 @@ typedef union {
     struct kvm_msrs msrs;
     uint8_t room[sizeof(struct kvm_msrs) + 2 * sizeof(struct kvm_msr_entry)];
 } X86FewMsrs;
-
-/* Finds out which MSRs are saved; before the next two. 0 or a negative errno. */
-int x86_ask_msrs(VmmMachine *machine);
-/* A vCPU's, into and from an open section. */
-void x86_save_msrs(const VmmVcpu *vcpu, VmmStateWriter *writer);
-void x86_load_msrs(const VmmVcpu *vcpu, VmmStateReader *reader);
-
-/* Sections of the vCPUs and of what the kernel emulates (state.c). */
-void x86_save_kvm(VmmMachine *machine, VmmStateWriter *writer);
-void x86_load_kvm(VmmMachine *machine, VmmStateReader *reader);
