@@ -135,20 +135,6 @@ static int run_query_status(VmmQmpCall *call, VmmError *error)
     return 0;
 }
 
-static int run_query_version(VmmQmpCall *call, VmmError *error)
-{
-    (void)error;
-    snprintf(call->answer, call->room, "%s", VMM_QMP_VERSION);
-    return 0;
-}
-
-static int run_query_kvm(VmmQmpCall *call, VmmError *error)
-{
-    (void)error;
-    snprintf(call->answer, call->room, "{\"enabled\": true, \"present\": true}");
-    return 0;
-}
-
 static int run_stop(VmmQmpCall *call, VmmError *error)
 {
     (void)error;
@@ -305,9 +291,7 @@ static int run_query_commands(VmmQmpCall *call, VmmError *error);
 static const VmmQmpCommand COMMANDS[] = {
     {"qmp_capabilities", vmm_qmp_capabilities},
     {"query-status", run_query_status},
-    {"query-version", run_query_version},
     {"query-commands", run_query_commands},
-    {"query-kvm", run_query_kvm},
     {"stop", run_stop},
     {"cont", run_cont},
     {"system_powerdown", run_powerdown},
