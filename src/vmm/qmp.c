@@ -2,7 +2,9 @@
 /*
  * Commands are objects one after the other, with or without line ends between them: where one ends
  * is found by counting brackets outside of strings. A client that sends more than a command's worth
- * without an end is hung up on; so is one that does not read its answers.
+ * without an end is hung up on; so is one that does not read its answers. That may come to light in
+ * a vCPU's thread, whose guest brought an event about, and which may close nothing: the loop hangs
+ * up.
  */
 #include "vmm/qmp.h"
 
@@ -18,6 +20,7 @@
 #include "vmm/qmp-internal.h"
 
 #define OUTPUT_MAX (64 * 1024)
+#define AT_ONCE 1 /* nanosecond */
 
 struct VmmQmp {
     VmmVm *vm;
@@ -25,6 +28,8 @@ struct VmmQmp {
     void (*sent)(void *data, const char *bytes, size_t length);
     void *sent_data;
     bool has_begun; /* capabilities were negotiated: commands and events from now on */
+    bool is_lost;   /* the client does not read, and is told nothing more */
+    VmmSource *lost_timer;
     /* The command under way. */
     size_t used;
     unsigned depth;
@@ -47,11 +52,21 @@ static void flush(VmmQmp *qmp)
 
 static void forget_client(VmmQmp *qmp)
 {
-    qmp->has_begun = false;
+    qmp->has_begun = qmp->is_lost = false;
     qmp->used = qmp->depth = 0;
     qmp->in_string = qmp->is_escaped = false;
     qmp->waiting = 0;
     vmm_qmp_fds_close(&qmp->fds);
+}
+
+static void on_lost(void *data, uint32_t events)
+{
+    VmmQmp *qmp = data;
+    (void)events;
+    if (!qmp->is_lost) /* it went by itself */
+        return;
+    vmm_channel_hang_up(qmp->channel);
+    forget_client(qmp);
 }
 
 static void send_bytes(VmmQmp *qmp, const char *bytes, size_t length)
@@ -60,11 +75,11 @@ static void send_bytes(VmmQmp *qmp, const char *bytes, size_t length)
         qmp->sent(qmp->sent_data, bytes, length);
         return;
     }
-    if (!vmm_channel_is_connected(qmp->channel))
+    if (!vmm_channel_is_connected(qmp->channel) || qmp->is_lost)
         return;
     if (length > sizeof qmp->output - qmp->waiting) {
-        vmm_channel_hang_up(qmp->channel);
-        forget_client(qmp);
+        qmp->is_lost = true;
+        vmm_source_arm(qmp->lost_timer, AT_ONCE);
         return;
     }
     memcpy(qmp->output + qmp->waiting, bytes, length);
@@ -278,7 +293,9 @@ int vmm_qmp_new(VmmQmp **qmp, VmmVm *vm, int listener)
     VmmQmp *made = new_qmp(vm);
     if (made == NULL)
         return -ENOMEM;
-    int failed = vmm_channel_new(&made->channel, vm->machine.loop, listener, &CHANNEL_OPS, made);
+    int failed = vmm_loop_add_timer(vm->machine.loop, on_lost, made, &made->lost_timer);
+    if (!failed)
+        failed = vmm_channel_new(&made->channel, vm->machine.loop, listener, &CHANNEL_OPS, made);
     if (failed)
         vmm_qmp_free(made);
     else
@@ -306,6 +323,7 @@ void vmm_qmp_free(VmmQmp *qmp)
     if (qmp->vm->listener == qmp)
         qmp->vm->on_event = NULL;
     vmm_channel_free(qmp->channel);
+    vmm_source_remove(qmp->lost_timer);
     vmm_qmp_fds_close(&qmp->fds);
     free(qmp);
 }

@@ -308,6 +308,13 @@ GUEST pvh_work
     jmp *%eax
 END pvh_work
 
+/* Tells of its balloon, behind a network device, for ever. */
+GUEST pvh_flood
+    movl $0xd0000000, %esi
+1:  movl $1, BALLOON_ACTUAL(%esi)
+    jmp 1b
+END pvh_flood
+
 /* Reads and writes registers where nobody is, in every width, and the first virtio device's magic. */
 GUEST pvh_mmio
     movl $0xc8000000, %edi

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <linux/io_uring.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -22,11 +23,13 @@
 #include "state-edit.h"
 #include "tool.h"
 
+#define BEGIN "{\"execute\": \"qmp_capabilities\"}"
 #define MEMORY (8 << 20)
 #define ANSWER_MAX 4096
 #define EXIT_FAILED 1
 
 extern const uint8_t guest_pvh_work[], guest_pvh_work_end[];
+extern const uint8_t guest_pvh_flood[], guest_pvh_flood_end[];
 
 static const char *program;
 
@@ -64,7 +67,7 @@ static void open_files(Files *files, const Folder *folder)
         .qmp = listener(folder, "qmp"),
         .serial = listener(folder, "serial"),
         .log = open(folder->path, O_RDONLY | O_DIRECTORY),
-        .kernel = elf_kernel(guest_pvh_work, guest_pvh_work_end, TRUE, 0),
+        .kernel = -1,
         .memory = memfd_create("memory", 0),
         .state = memfd_create("state", 0),
     };
@@ -135,7 +138,7 @@ static gpointer work_first(gpointer data)
     const Files *files = data;
     char output[8192];
     int qmp = connection(files, "qmp"), serial = connection(files, "serial");
-    command(qmp, "{\"execute\": \"qmp_capabilities\"}");
+    command(qmp, BEGIN);
     g_assert_cmpint(send(serial, "hello", 5, 0), ==, 5);
     for (size_t got = 0; got < sizeof output;)
         got += (size_t)recv(serial, output, sizeof output, 0);
@@ -172,7 +175,7 @@ static gpointer work_second(gpointer data)
     int qmp = connection(files, "qmp");
     int state = memfd_create("state", MFD_CLOEXEC), memory = memfd_create("memory", MFD_CLOEXEC);
     change_frequency(files->state);
-    command(qmp, "{\"execute\": \"qmp_capabilities\"}");
+    command(qmp, BEGIN);
     give(qmp, "s", files->state);
     command(qmp, "{\"execute\": \"snapshot-load\", \"arguments\": {\"state\": \"s\"}}");
     command(qmp, "{\"execute\": \"cont\"}");
@@ -188,7 +191,7 @@ static gpointer work_second(gpointer data)
 }
 
 /* The devices of both are the same. */
-static void run_program(const Files *files, gboolean is_second)
+static void run_program(const Files *files, gboolean is_second, gboolean is_traced)
 {
     g_autofree char *line = g_strdup_printf(
         "%s --no-jail --memory 8M,fd=%d%s %s --qmp fd=%d --serial fd=%d "
@@ -204,7 +207,8 @@ static void run_program(const Files *files, gboolean is_second)
         g_strv_builder_add_many(words, "--kernel", kernel, "--initrd", initrd, NULL);
     }
     g_auto(GStrv) argv = g_strv_builder_end(words);
-    trace_me();
+    if (is_traced)
+        trace_me();
     execv(program, argv);
     _exit(127);
 }
@@ -213,7 +217,7 @@ static int work(Trace *trace, Files *files, gboolean is_second)
 {
     pid_t child = fork();
     if (child == 0)
-        run_program(files, is_second);
+        run_program(files, is_second, TRUE);
     GThread *worker = g_thread_new("work", is_second ? work_second : work_first, files);
     int status = trace_follow(trace, child);
     g_thread_join(worker);
@@ -288,10 +292,43 @@ static void test_a_monitor_at_work_uses_the_list(void)
     g_assert_cmpint(WEXITSTATUS(status), ==, DEVICES_WELL);
     g_assert_cmpuint(trace.n_sealed, ==, DEVICES_SEALED);
     open_files(&files, folder);
+    files.kernel = elf_kernel(guest_pvh_work, guest_pvh_work_end, TRUE, 0);
     g_assert_cmpint(work(&trace, &files, FALSE), ==, 0);
     g_assert_cmpint(work(&trace, &files, TRUE), ==, EXIT_FAILED);
     expect_all_used(&trace);
     close_files(&files);
+}
+
+/* --- what a guest must not bring about --- */
+
+/* The thread of a vCPU, which may close nothing, finds that a client does not read what a guest
+ * brings about: the next one is served, and the guest runs on. */
+static void test_a_client_that_does_not_read_is_hung_up_on(void)
+{
+    Files files;
+    char greeting[ANSWER_MAX] = "";
+    int status;
+    if (access("/dev/kvm", R_OK | W_OK) != 0) {
+        g_test_skip("no /dev/kvm");
+        return;
+    }
+    g_autoptr(Folder) folder = folder_new();
+    open_files(&files, folder);
+    files.kernel = elf_kernel(guest_pvh_flood, guest_pvh_flood_end, TRUE, 0);
+    pid_t child = fork();
+    if (child == 0)
+        run_program(&files, FALSE, FALSE);
+    int slow = connection(&files, "qmp"), next = connection(&files, "qmp");
+    close_files(&files); /* who waits for a program that is gone is told */
+    g_assert_cmpint(send(slow, BEGIN, strlen(BEGIN), MSG_NOSIGNAL), >, 0);
+    g_assert_cmpint(recv(next, greeting, sizeof greeting - 1, 0), >, 0);
+    g_assert_nonnull(strstr(greeting, "\"QMP\""));
+    kill(child, SIGKILL);
+    g_assert_cmpint(waitpid(child, &status, 0), ==, child);
+    g_assert_true(WIFSIGNALED(status));
+    g_assert_cmpint(WTERMSIG(status), ==, SIGKILL);
+    close(slow);
+    close(next);
 }
 
 int main(int argc, char **argv)
@@ -299,5 +336,6 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     program = argv[1];
     g_test_add_func("/vmm/seccomp/all-used", test_a_monitor_at_work_uses_the_list);
+    g_test_add_func("/vmm/seccomp/slow-client", test_a_client_that_does_not_read_is_hung_up_on);
     return g_test_run();
 }
