@@ -2,6 +2,9 @@
 /*
  * The order matters: namespaces and the root need privileges, which then go; what could bring them
  * back (the bounding set, set-user-ID programs) goes before them.
+ *
+ * Two processes come of it. The one that was started stays outside of the new PID namespace, only
+ * to wait for the other; it closes all that it was given and gives up all it may do, too.
  */
 #include "vmm/jail.h"
 
@@ -20,10 +23,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/seccomp.h"
+
 #define NEW_ROOT "/tmp" /* any folder that every system has; only this process sees it covered */
 #define ROOT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET)
 #define EXIT_FAILED 1
+#define FIRST_FILE 3 /* behind the standard ones */
 
 static int check(int result)
 {
@@ -67,10 +73,26 @@ static int lower_limit(int resource, rlim_t value)
     return check(setrlimit(resource, &limit));
 }
 
-static int lower_limits(void)
+/*
+ * What a monitor that was taken over could still exhaust with the calls it has. Left as they are:
+ * the size of files, for disks grow; the number of processes, which counts those of all that share
+ * the user, while no thread can make another one; locked memory, where rings of disks count.
+ */
+static int lower_limits(uint64_t memory)
 {
-    int failed = lower_limit(RLIMIT_CORE, 0); /* it would hold the guest's memory */
-    return failed ? failed : lower_limit(RLIMIT_NOFILE, VMM_JAIL_FILES_MAX);
+    const struct {
+        int resource;
+        rlim_t value;
+    } limits[] = {
+        {RLIMIT_CORE, 0}, /* it would hold the guest's memory */
+        {RLIMIT_NOFILE, VMM_JAIL_FILES_MAX},
+        {RLIMIT_DATA,
+         memory + VMM_JAIL_DATA_MAX}, /* what is written and private, the guest's too */
+    };
+    int failed = 0;
+    for (size_t i = 0; !failed && i < sizeof limits / sizeof *limits; i++)
+        failed = lower_limit(limits[i].resource, limits[i].value);
+    return failed;
 }
 
 static int drop_bounding_set(void)
@@ -95,6 +117,20 @@ static int become(uid_t uid, gid_t gid)
     return 0;
 }
 
+static int give_up_privileges(const VmmJailOptions *options)
+{
+    int failed = lower_limits(options->memory);
+    if (!failed)
+        failed = drop_bounding_set();
+    if (!failed)
+        failed = become(options->uid, options->gid);
+    if (!failed)
+        failed = drop_capabilities();
+    if (!failed)
+        failed = check(prctl(PR_SET_DUMPABLE, 0));
+    return failed;
+}
+
 /* The child's part. Where it fails is told; the rest of what it is built of stays as it was. */
 static int lock_in(const VmmJailOptions *options, VmmError *error)
 {
@@ -104,15 +140,7 @@ static int lock_in(const VmmJailOptions *options, VmmError *error)
     failed = enter_empty_root();
     if (failed)
         return vmm_error_errno(error, failed, "jail: cannot leave the file system");
-    failed = lower_limits();
-    if (!failed)
-        failed = drop_bounding_set();
-    if (!failed)
-        failed = become(options->uid, options->gid);
-    if (!failed)
-        failed = drop_capabilities();
-    if (!failed)
-        failed = check(prctl(PR_SET_DUMPABLE, 0));
+    failed = give_up_privileges(options);
     return failed ? vmm_error_errno(error, failed, "jail: cannot give up privileges") : 0;
 }
 
@@ -145,15 +173,40 @@ static void write_pid(int fd, pid_t pid)
         dprintf(fd, "%d\n", (int)pid);
 }
 
-/* The first process: it holds nothing that the guest could want. */
-static void wait_outside(VmmJail *jail, const VmmJailOptions *options, pid_t child, int ready)
+/* The first process keeps its standard files and that one. */
+static int close_files(int *kept)
+{
+    if (*kept != FIRST_FILE && dup2(*kept, FIRST_FILE) < 0)
+        return -errno;
+    *kept = FIRST_FILE;
+    return check((int)syscall(SYS_close_range, FIRST_FILE + 1, ~0U, 0));
+}
+
+/* It can wait and end, and has no more to lose. */
+static int lock_out(const VmmJailOptions *options, int *ready)
+{
+    int failed = close_files(ready);
+    if (!failed && !options->no_jail)
+        failed = give_up_privileges(options);
+    return failed || options->no_seccomp ? failed : vmm_seccomp_seal(VMM_THREAD_OUTSIDE);
+}
+
+static int wait_outside(VmmJail *jail, const VmmJailOptions *options, pid_t child, int ready,
+                        VmmError *error)
 {
     char byte;
     write_pid(options->pid_fd, child);
+    int failed = lock_out(options, &ready);
+    if (failed) {
+        kill(child, SIGKILL);
+        exit_code_of(child);
+        return vmm_error_errno(error, failed, "jail: cannot give up privileges outside of it");
+    }
     if (options->daemonize && read(ready, &byte, 1) == 1)
         jail->exit_code = 0;
     else
         jail->exit_code = exit_code_of(child);
+    return 0;
 }
 
 int vmm_jail_enter(VmmJail *jail, const VmmJailOptions *options, VmmError *error)
@@ -180,9 +233,7 @@ int vmm_jail_enter(VmmJail *jail, const VmmJailOptions *options, VmmError *error
         return enter_child(jail, options, error);
     }
     close(ends[1]);
-    wait_outside(jail, options, child, ends[0]);
-    close(ends[0]);
-    return 0;
+    return wait_outside(jail, options, child, ends[0], error);
 }
 
 void vmm_jail_ready(VmmJail *jail)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "vmm/constant.h"
 #include "vmm/jail.h"
@@ -72,6 +73,8 @@ static int run_guest(const VmmOptions *options, const VmmKvm *kvm)
     VmmJailOptions jail_options = {
         .uid = options->uid,
         .gid = options->gid,
+        .memory = options->memory,
+        .no_seccomp = options->no_seccomp,
         .no_jail = options->no_jail,
         .daemonize = options->daemonize,
         .pid_fd = options->pid_fd,
@@ -82,7 +85,7 @@ static int run_guest(const VmmOptions *options, const VmmKvm *kvm)
     if (failed || vmm_jail_enter(&jail, &jail_options, &error))
         return complain(&error, EXIT_FAILED);
     if (!jail.is_inside)
-        return jail.exit_code;
+        _exit(jail.exit_code);
     if (vmm_vm_init(&vm, options, kvm, &error))
         return complain(&error, EXIT_FAILED);
     failed = control_and_run(&vm, &jail, &error);

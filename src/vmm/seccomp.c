@@ -94,6 +94,7 @@ static const VmmCallValue EXECUTABLE[] = {{VALUE(PROT_EXEC)}, {NULL}};
 #define VCPU VMM_THREAD_VCPU
 #define DISK VMM_THREAD_DISK
 #define ANY VMM_THREAD_ANY
+#define OUTSIDE VMM_THREAD_OUTSIDE
 #define CALL(id, of, why) .number = SYS_##id, .name = #id, .threads = (of), .reason = (why)
 #define ONE_OF(at, list) .check = VMM_CALL_ONE_OF, .argument = (at), .values = (list)
 #define NONE_OF(at, list) .check = VMM_CALL_NONE_OF_BITS, .argument = (at), .values = (list)
@@ -103,6 +104,7 @@ const VmmCall vmm_calls[] = {
     {CALL(ioctl, LOOP, "the guest's power button, its state"), ONE_OF(1, LOOP_IOCTLS)},
     {CALL(write, ANY, "interrupts, the log, calls between threads")},
     {CALL(read, LOOP, "events, timers, packets from the tap")},
+    {CALL(read, OUTSIDE, "the word that the guest runs")},
     {CALL(epoll_pwait, LOOP, "the loop's wait")},
     {CALL(futex, ANY, "the lock")},
     {CALL(io_uring_enter, LOOP | VCPU, "data of disks, asynchronously; the end of it in a reset")},
@@ -144,7 +146,8 @@ const VmmCall vmm_calls[] = {
     {CALL(brk, LOOP, "memory of the C library's")},
     {CALL(brk, DISK, "the same in another libc"), .is_rare = true},
     {CALL(exit, VCPU | DISK, "a thread's end")},
-    {CALL(exit_group, LOOP, "the end")},
+    {CALL(wait4, OUTSIDE, "the end of the jailed process")},
+    {CALL(exit_group, LOOP | OUTSIDE, "the end")},
 };
 const size_t vmm_n_calls = sizeof vmm_calls / sizeof *vmm_calls;
 

@@ -19,10 +19,11 @@ typedef enum {
 
 /* Threads by what they do; bits. */
 typedef enum {
-    VMM_THREAD_LOOP = 1, /* events, the control, devices */
-    VMM_THREAD_VCPU = 2, /* the guest, and the registers that it reaches */
-    VMM_THREAD_DISK = 4, /* what blocks of a disk */
-    VMM_THREAD_ANY = 7,
+    VMM_THREAD_LOOP = 1,    /* events, the control, devices */
+    VMM_THREAD_VCPU = 2,    /* the guest, and the registers that it reaches */
+    VMM_THREAD_DISK = 4,    /* what blocks of a disk */
+    VMM_THREAD_ANY = 7,     /* of the three, which are one process's */
+    VMM_THREAD_OUTSIDE = 8, /* the process that waits for it */
 } VmmThread;
 
 /* A value of an argument, or bits of it. */

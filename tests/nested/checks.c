@@ -19,10 +19,12 @@
 
 #include "devices.h"
 #include "figures.h"
+#include "jail.h"
 #include "machine.h"
 
 #define MEMORY_SIZE (192ULL << 20)
-#define TEMPLATE "/tmp/template.memory"
+#define GUESTS "template.memory"
+#define TEMPLATE "/tmp/" GUESTS
 #define STATE "/tmp/template.state"
 #define DISK "/tmp/disk"
 #define BOOT_SECONDS 120
@@ -238,50 +240,16 @@ static void balloon_takes_and_gives_memory(void)
     wait_for_balloon(&a, 192);
 }
 
-/* What the monitor's process has beside the guest's memory: all that is not that file. */
-static double own_memory_kib(const Machine *machine)
-{
-    char path[64], line[512];
-    double sum = 0;
-    bool is_guests = false;
-    snprintf(path, sizeof path, "/proc/%d/smaps", (int)machine->pid);
-    FILE *smaps = fopen(path, "re");
-    EXPECT(smaps, "%s: %s", path, strerror(errno));
-    while (fgets(line, sizeof line, smaps)) {
-        double kib;
-        if (strchr(line, '-') && strchr(line, ':') && line[0] != 'V' && strstr(line, " r"))
-            is_guests = strstr(line, "template.memory");
-        if (!is_guests && (sscanf(line, "Private_Dirty: %lf", &kib) == 1 ||
-                           sscanf(line, "Private_Clean: %lf", &kib) == 1))
-            sum += kib;
-    }
-    fclose(smaps);
-    return sum;
-}
-
 static void has_little_memory_of_its_own(void)
 {
-    double kib = own_memory_kib(&a);
+    double kib = jail_memory(&a, GUESTS);
     report_figure("memory beyond the guest's own", kib, "KiB");
     EXPECT(kib < 3072, "%.0f KiB", kib);
 }
 
 static void is_jailed(void)
 {
-    char path[64], line[256];
-    int seen = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)a.pid);
-    FILE *status = fopen(path, "re");
-    EXPECT(status, "%s: %s", path, strerror(errno));
-    while (fgets(line, sizeof line, status))
-        seen += strstr(line, "Uid:\t65534\t65534\t65534\t65534") ||
-                strstr(line, "CapEff:\t0000000000000000") ||
-                strstr(line, "CapBnd:\t0000000000000000") || strstr(line, "NoNewPrivs:\t1") ||
-                strstr(line, "Seccomp:\t2") || strstr(line, "NSpid:\t");
-    fclose(status);
-    EXPECT(seen == 6, "only %d of 6 signs", seen);
-    snprintf(path, sizeof path, "/proc/%d/root/bin/busybox", (int)a.pid);
-    EXPECT(access(path, F_OK) < 0 && errno == ENOENT, "it sees the host's files");
+    check_jail(&a, MEMORY_SIZE);
 }
 
 /* --- the template and its clones --- */
@@ -342,7 +310,7 @@ static void clones_answer(void)
     report_figure("clone to the first answer", (now() - b.started) * 1e3, "ms");
     restore(&c, "c", "/tmp/disk-c", "10.98.0.1/24");
     expect_shell(&c, "cat /tmp/name", "template");
-    report_figure("clone's memory of its own", own_memory_kib(&b), "KiB");
+    report_figure("clone's memory of its own", jail_memory(&b, GUESTS), "KiB");
 }
 
 static void clones_do_not_see_each_other(void)

@@ -16,8 +16,9 @@
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
-const VmmThread trace_kinds[TRACE_KINDS] = {VMM_THREAD_LOOP, VMM_THREAD_VCPU, VMM_THREAD_DISK};
-const char *const trace_kind_names[TRACE_KINDS] = {"loop", "vcpu", "disk"};
+const VmmThread trace_kinds[TRACE_KINDS] = {VMM_THREAD_LOOP, VMM_THREAD_VCPU, VMM_THREAD_DISK,
+                                            VMM_THREAD_OUTSIDE};
+const char *const trace_kind_names[TRACE_KINDS] = {"loop", "vcpu", "disk", "outside"};
 
 /* --- one stop --- */
 
@@ -29,7 +30,7 @@ static unsigned kind_of(const Trace *trace, pid_t thread, const struct user_regs
     for (unsigned i = 0; i < TRACE_KINDS; i++)
         if (trace->lengths[i] == length)
             return i;
-    g_error("a filter of %u instructions is none of the three", length);
+    g_error("a filter of %u instructions is none of these", length);
 }
 
 static void add_value(Trace *trace, size_t i, unsigned kind, const unsigned long long *arguments)

@@ -14,7 +14,7 @@
 #define TRACE_CALLS_MAX 64
 #define TRACE_VALUES_MAX 64
 #define TRACE_THREADS_MAX 32
-#define TRACE_KINDS 3
+#define TRACE_KINDS 4
 
 extern const VmmThread trace_kinds[TRACE_KINDS];
 extern const char *const trace_kind_names[TRACE_KINDS];

@@ -22,11 +22,14 @@
 #include "seccomp-trace.h"
 #include "state-edit.h"
 #include "tool.h"
+#include "vmm/jail.h"
 
 #define BEGIN "{\"execute\": \"qmp_capabilities\"}"
 #define MEMORY (8 << 20)
 #define ANSWER_MAX 4096
 #define EXIT_FAILED 1
+#define ENDED_INSIDE 7
+#define NOT_JAILED 8
 
 extern const uint8_t guest_pvh_work[], guest_pvh_work_end[];
 extern const uint8_t guest_pvh_flood[], guest_pvh_flood_end[];
@@ -225,6 +228,23 @@ static int work(Trace *trace, Files *files, gboolean is_second)
     return WEXITSTATUS(status);
 }
 
+/* The process that waits for another one, which ends without a word that it runs. */
+static int wait_outside(Trace *trace)
+{
+    static const VmmJailOptions options = {.no_jail = true, .daemonize = true, .pid_fd = -1};
+    pid_t child = fork();
+    if (child == 0) {
+        VmmJail jail;
+        VmmError error;
+        trace_me();
+        if (vmm_jail_enter(&jail, &options, &error))
+            _exit(NOT_JAILED);
+        _exit(jail.is_inside ? ENDED_INSIDE : jail.exit_code);
+    }
+    int status = trace_follow(trace, child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
 /* --- what was used --- */
 
 static gboolean has_uring(void)
@@ -295,6 +315,7 @@ static void test_a_monitor_at_work_uses_the_list(void)
     files.kernel = elf_kernel(guest_pvh_work, guest_pvh_work_end, TRUE, 0);
     g_assert_cmpint(work(&trace, &files, FALSE), ==, 0);
     g_assert_cmpint(work(&trace, &files, TRUE), ==, EXIT_FAILED);
+    g_assert_cmpint(wait_outside(&trace), ==, ENDED_INSIDE);
     expect_all_used(&trace);
     close_files(&files);
 }

@@ -59,6 +59,11 @@ static const Attempt ATTEMPTS[] = {
     {"disk/sendto", SYS_sendto, {-1}, FALSE, VMM_THREAD_DISK},
     {"disk/openat", SYS_openat, {-1}, FALSE, VMM_THREAD_DISK},
     {"disk/epoll", SYS_epoll_ctl, {-1}, FALSE, VMM_THREAD_DISK},
+    {"outside/wait4", SYS_wait4, {-1}, TRUE, VMM_THREAD_OUTSIDE},
+    {"outside/write", SYS_write, {-1}, FALSE, VMM_THREAD_OUTSIDE},
+    {"outside/open", SYS_openat, {-1}, FALSE, VMM_THREAD_OUTSIDE},
+    {"outside/kill", SYS_kill, {-1, 0}, FALSE, VMM_THREAD_OUTSIDE},
+    {"outside/ioctl", SYS_ioctl, {-1, KVM_RUN}, FALSE, VMM_THREAD_OUTSIDE},
     {"mmap/data",
      SYS_mmap,
      {0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0},
@@ -106,7 +111,8 @@ static void test_attempt(const void *data)
         if (vmm_seccomp_seal(attempt->thread ? attempt->thread : VMM_THREAD_LOOP) != 0)
             syscall(SYS_exit_group, NOT_SEALED);
         syscall(attempt->number, a[0], a[1], a[2], a[3], a[4], a[5]);
-        syscall(attempt->thread ? SYS_exit : SYS_exit_group, SEALED_WELL);
+        syscall(attempt->thread & VMM_THREAD_ANY & ~VMM_THREAD_LOOP ? SYS_exit : SYS_exit_group,
+                SEALED_WELL);
     }
     g_assert_cmpint(waitpid(child, &status, 0), ==, child);
     if (attempt->is_allowed) {
