@@ -23,6 +23,7 @@ import stead  # noqa: E402
 IMAGE = "tiny:12"
 LIBVIRT_FOLDERS = ("/run/libvirt", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt",
                    "/etc/libvirt/qemu", "/etc/libvirt/storage")
+UNUSED_NUMBERS = 1879048192, 2147352575  # of users and groups, which nothing hands out
 SECONDS = 60  # for anything; the machine may be busy with much else
 
 
@@ -116,10 +117,25 @@ def boots_on_stead_vmm(site):
     assert "Linux version" in site.cli("logs", "a").stdout
 
 
+def users(site, name):
+    """Numbers of the user and the group of both its processes, each of which has given up the rest."""
+    numbers = set()
+    for pid in (site.pid(name), site.jailed(name)):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        assert re.search(r"\nSeccomp:\t2\n", status) and re.search(r"\nCapEff:\t0+\n", status), status
+        assert re.search(r"\nCapBnd:\t0+\n", status) and re.search(r"\nGroups:\t *\n", status), status
+        for kind in ("Uid", "Gid"):
+            numbers |= set(re.search(rf"\n{kind}:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\n", status).groups())
+    return {int(number) for number in numbers}
+
+
 def runs_jailed(site):
-    status = pathlib.Path(f"/proc/{site.jailed('a')}/status").read_text()
-    assert re.search(r"\nSeccomp:\t2\n", status) and re.search(r"\nCapEff:\t0+\n", status)
-    assert not re.search(r"\nUid:\t0\t", status)
+    site.cli("run", "--kind", "microvm", "--name", "other", "--memory", "128M", "--cpus", "1", IMAGE)
+    (first,), (second,) = users(site, "a"), users(site, "other")
+    assert first != second
+    for number in (first, second):
+        assert UNUSED_NUMBERS[0] <= number <= UNUSED_NUMBERS[1], number
+    site.cli("rm", "--force", "other")
 
 
 def pauses_and_resumes(site):

@@ -2,11 +2,10 @@
 /*
  * Starting an engine: everything that it will use is opened by the daemon (handover.h) and handed
  * over as open descriptors. It may never gain privileges again, and is either confined between fork
- * and exec, as an unprivileged user, or jails itself.
+ * and exec, as an unprivileged user, or jails itself (engine_user.h says as whom).
  */
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,16 +15,13 @@
 #include "base/cleanup.h"
 #include "base/detached.h"
 #include "base/error.h"
+#include "runtime/microvm/engine_user.h"
 #include "runtime/microvm/handover.h"
 #include "runtime/microvm/logger.h"
 #include "runtime/microvm/tsc.h"
 
 /* What is read of an engine's last words, in bytes. */
 #define WORDS_MAX 4096
-
-/* The user that libvirt's QEMU has, and where there is none, nobody. */
-#define ENGINE_USER "libvirt-qemu"
-#define NOBODY_ID 65534
 
 typedef struct {
     gboolean drop; /* become the unprivileged user */
@@ -36,15 +32,10 @@ typedef struct {
 
 static Confinement find_confinement(const SteadEngineProgram *program, const SteadMachine *machine)
 {
-    char buffer[1024];
-    struct passwd entry, *found = NULL;
     struct stat device;
+    SteadEngineUser user = stead_engine_user(program, machine->id);
     Confinement confinement = {
-        .drop = geteuid() == 0 && !program->jails_itself, .uid = NOBODY_ID, .gid = NOBODY_ID};
-    if (getpwnam_r(ENGINE_USER, &entry, buffer, sizeof buffer, &found) == 0 && found) {
-        confinement.uid = found->pw_uid;
-        confinement.gid = found->pw_gid;
-    }
+        .drop = geteuid() == 0 && !program->jails_itself, .uid = user.uid, .gid = user.gid};
     if (g_str_equal(machine->accel, "kvm") && stat("/dev/kvm", &device) == 0)
         confinement.kvm = device.st_gid;
     return confinement;
