@@ -2,8 +2,9 @@
 /*
  * How long it takes from a process's start to its guest's first instruction: a kernel of a few
  * instructions that writes to the serial port for ever, and the time to the first byte of it. The
- * same kernel on QEMU's microvm machine, where QEMU was packed along; the two take turns, so that
- * whatever else the machine has to do meets both.
+ * same kernel on QEMU's microvm machine; the two take turns, so that whatever else the machine has
+ * to do meets both. A host whose KVM is emulated has no milliseconds to promise: what is promised
+ * there is a ratio.
  */
 #include "figures.h"
 
@@ -27,7 +28,8 @@
 #define KERNEL "/tiny.elf"
 #define WARM_UPS 2 /* emulation translates what runs first */
 #define ROUNDS 9
-#define TIMES_FASTER 5 /* than QEMU */
+#define TIMES_FASTER 5         /* than QEMU */
+#define RESTORE_TIMES_FASTER 2 /* than QEMU starts with nothing */
 #define CLONES 20
 #define CLONE_MS 6000
 #define SERIAL "/tmp/figure.serial"
@@ -152,24 +154,27 @@ static const char *inherited(const char *path, int flags, const char *format, ch
     return text;
 }
 
+/* Rounds of both in turns; fails unless ours are so many times faster. */
+static void compare(const char *name, const char *const *arguments, double times)
+{
+    Series vmm = {.n = 0}, qemu = {.n = 0};
+    EXPECT(access(QEMU, X_OK) == 0, "there is no QEMU beside it: /usr/share/qemu has no ROMs");
+    while (vmm.n < WARM_UPS + ROUNDS) {
+        add_round(&vmm, start_vmm(arguments));
+        add_round(&qemu, start_qemu());
+    }
+    double ours = report_series(name, &vmm);
+    double theirs = report_series("QEMU microvm's start beside it", &qemu);
+    report_figure("QEMU's start to ours", theirs / ours, "times");
+    EXPECT(theirs >= times * ours, "only %.1f times faster", theirs / ours);
+}
+
 void starts_fast(void)
 {
     char kernel[32];
     const char *arguments[] = {"--memory", "128M", "--kernel",
                                inherited(KERNEL, O_RDONLY, "fd=", kernel), NULL};
-    bool has_qemu = access(QEMU, X_OK) == 0;
-    Series vmm = {.n = 0}, qemu = {.n = 0};
-    while (vmm.n < WARM_UPS + ROUNDS) {
-        add_round(&vmm, start_vmm(arguments));
-        if (has_qemu)
-            add_round(&qemu, start_qemu());
-    }
-    double ours = report_series("start to the first guest instruction", &vmm);
-    if (!has_qemu)
-        return;
-    double theirs = report_series("the same of QEMU microvm", &qemu);
-    report_figure("QEMU's start to ours", theirs / ours, "times");
-    EXPECT(theirs >= TIMES_FASTER * ours, "only %.1f times faster", theirs / ours);
+    compare("start to the first guest instruction", arguments, TIMES_FASTER);
 }
 
 void restores_fast(void)
@@ -205,10 +210,7 @@ void restores_fast(void)
                                "--console", machine_socket("f-console"),
                                "--rng",     "--balloon",
                                NULL};
-    Series restored = {.n = 0};
-    while (restored.n < WARM_UPS + ROUNDS)
-        add_round(&restored, start_vmm(arguments));
-    report_series("restore of 512 MiB to the first guest instruction", &restored);
+    compare("restore of 512 MiB to the first guest instruction", arguments, RESTORE_TIMES_FASTER);
     unlink(MEMORY);
 }
 

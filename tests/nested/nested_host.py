@@ -23,6 +23,7 @@ QEMU = "qemu-system-x86_64"
 # Before version 8.2, QEMU's SVM does not show XSETBV to the hypervisor, which then sets XCR0 back at
 # the guest's next exit: what tasks keep in vector registers is lost. Without XSAVE, kernels take
 # FXSAVE, which needs no such register.
+QEMU_KEEPS_XCR0 = (8, 2)
 CPU = "EPYC,+svm,+npt,-xsave,-avx,-avx2,-f16c"
 CPU_WITH_XSAVE = "EPYC,+svm,+npt"
 BEGIN, END = "---begin---", "---end---"
@@ -47,6 +48,12 @@ def need(*programs):
     for program in programs:
         if shutil.which(program) is None:
             raise Unavailable(f"{program} is not installed")
+
+
+def qemu_version():
+    """(major, minor)"""
+    done = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True)
+    return tuple(int(part) for part in re.search(r"version (\d+)\.(\d+)", done.stdout).groups())
 
 
 def _concrete_package(name):

@@ -12,6 +12,7 @@ import pytest
 
 import agent_client
 import agent_guest
+import elf
 import nested_host
 from agent_client import PTY
 
@@ -52,7 +53,16 @@ def test_says_that_it_is_init(agent):
 
 
 def test_static_and_small():
+    # Any system runs it, whatever libraries it has.
+    assert elf.interpreter(AGENT.read_bytes()) is None
+    assert elf.libraries(AGENT.read_bytes()) == 0
     assert AGENT.stat().st_size < 100 * 1024
+
+
+def test_what_is_not_static_is_told():
+    program = Path("/bin/sh").read_bytes()
+    assert elf.interpreter(program).startswith(b"/lib")
+    assert elf.libraries(program) > 0
 
 
 def test_runs_programs(agent):
