@@ -89,6 +89,11 @@ def test_first_boot(site):
     assert "Linux version" in site.cli("logs", "a").stdout
 
 
+def test_the_guests_kernel_has_no_complaint(site):
+    complaints = site.sh("a", "dmesg | grep -iE 'netlink|malformed|virtio.*fail|firmware bug' || :")
+    assert complaints == ""
+
+
 def test_exec_has_input_output_and_a_code(site):
     done = site.cli("exec", "-i", "a", "--", "sh", "-c", "cat; echo oops >&2; exit 7", input=b"words", check=False)
     assert (done.returncode, done.stdout, done.stderr) == (7, "words", "oops\n")
