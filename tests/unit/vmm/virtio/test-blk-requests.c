@@ -17,7 +17,12 @@ static void test_config(void)
     uint32_t config = VIRTIO_MMIO_CONFIG;
     g_assert_cmpuint(rig_peek(fixture.rig, config, 8), ==, BLK_DISK_SECTORS);
     g_assert_cmpuint(rig_read(fixture.rig, config), ==, BLK_DISK_SECTORS);
+    g_assert_cmpuint(rig_peek(fixture.rig, config + 8, 4), ==, 65536); /* bytes of a segment */
     g_assert_cmpuint(rig_peek(fixture.rig, config + 12, 4), ==, 254);
+    rig_write(fixture.rig, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+    uint32_t offered = rig_read(fixture.rig, VIRTIO_MMIO_DEVICE_FEATURES);
+    uint32_t told = 1U << VIRTIO_BLK_F_SIZE_MAX | 1U << VIRTIO_BLK_F_SEG_MAX;
+    g_assert_cmphex(offered & told, ==, told);
     g_assert_cmpuint(rig_read(fixture.rig, VIRTIO_MMIO_DEVICE_ID), ==, VIRTIO_ID_BLOCK);
     blk_tear_down(&fixture);
 }
@@ -75,6 +80,80 @@ static void test_beyond_the_end(void)
         g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, sector, length, NULL), ==, 1);
     }
     g_assert_false(rig_needs_reset(fixture.rig));
+    blk_tear_down(&fixture);
+}
+
+/* A request of so many bytes, in buffers that all lie at the same place. */
+static uint8_t ask_for(Rig *rig, uint32_t type, uint32_t length)
+{
+    RigBuffer buffers[32] = {{BLK_HEADER, 16, FALSE}};
+    unsigned n = 1;
+    blk_put_header(rig, BLK_HEADER, type, 0);
+    for (uint32_t done = 0; done < length; n++) {
+        uint32_t some = MIN(length - done, 1U << 20);
+        buffers[n] = (RigBuffer){BLK_DATA, some, type == VIRTIO_BLK_T_IN};
+        done += some;
+    }
+    buffers[n++] = (RigBuffer){BLK_OUTCOME, 1, TRUE};
+    *(uint8_t *)rig_at(rig, BLK_OUTCOME, 1) = BLK_NOT_YET;
+    rig_add(rig, 0, buffers, n);
+    rig_kick(rig, 0);
+    rig_wait_used(rig, 0);
+    return blk_outcome_of(rig, 0);
+}
+
+/* The limit, and what is one sector beyond it: that changes nothing. */
+static void test_the_largest_transfer(void)
+{
+    BlkFixture fixture;
+    BlkKind kind = {.size = 32 << 20};
+    const uint32_t max = 16 << 20;
+    uint64_t n_read, n_written;
+    g_assert_true(blk_set_up(&fixture, &kind));
+    uint8_t *bytes = rig_at(fixture.rig, BLK_DATA, 1 << 20);
+    memset(bytes, 'm', 1 << 20);
+    g_assert_cmpint(ask_for(fixture.rig, VIRTIO_BLK_T_OUT, max), ==, VIRTIO_BLK_S_OK);
+    memset(bytes, 'n', 1 << 20);
+    g_assert_cmpint(ask_for(fixture.rig, VIRTIO_BLK_T_OUT, max + 512), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpint(ask_for(fixture.rig, VIRTIO_BLK_T_IN, max + 512), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_cmpint(bytes[0], ==, 'n');
+    g_assert_cmpint(ask_for(fixture.rig, VIRTIO_BLK_T_IN, max), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpint(bytes[0], ==, 'm');
+    g_assert_cmpint(bytes[(1 << 20) - 1], ==, 'm');
+    vmm_blk_count(vmm_mmio_device(fixture.rig->mmio), &n_read, &n_written);
+    g_assert_cmpuint(n_read, ==, max);
+    g_assert_cmpuint(n_written, ==, max);
+    g_assert_false(rig_needs_reset(fixture.rig));
+    blk_tear_down(&fixture);
+}
+
+/* As many of the largest segments as the driver is told of. */
+static void test_the_most_segments(void)
+{
+    BlkFixture fixture;
+    BlkKind kind = {.size = 32 << 20};
+    VirtqDescriptor table[256] = {{0}};
+    g_assert_true(blk_set_up(&fixture, &kind));
+    Rig *rig = fixture.rig;
+    uint32_t max = rig_read(rig, VIRTIO_MMIO_CONFIG + 8),
+             n = rig_read(rig, VIRTIO_MMIO_CONFIG + 12);
+    g_assert_cmpuint(n, <=, G_N_ELEMENTS(table) - 2);
+    rig_start(rig, BLK_MOST_FEATURES | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC));
+    blk_put_header(rig, BLK_HEADER, VIRTIO_BLK_T_IN, 0);
+    *(uint8_t *)rig_at(rig, BLK_OUTCOME, 1) = BLK_NOT_YET;
+    for (uint32_t i = 0; i <= n + 1; i++)
+        table[i] = (VirtqDescriptor){GUINT64_TO_LE(i == 0 ? BLK_HEADER : BLK_DATA + 0x10000),
+                                     GUINT32_TO_LE(i == 0 ? 16 : max),
+                                     GUINT16_TO_LE(VIRTQ_DESC_NEXT | (i ? VIRTQ_DESC_WRITE : 0)),
+                                     GUINT16_TO_LE((uint16_t)(i + 1))};
+    table[n + 1] = (VirtqDescriptor){GUINT64_TO_LE(BLK_OUTCOME), GUINT32_TO_LE(1),
+                                     GUINT16_TO_LE(VIRTQ_DESC_WRITE), 0};
+    rig_put(rig, BLK_DATA, table, sizeof table);
+    rig_describe(rig, 0, 0, BLK_DATA, (n + 2) * sizeof *table, VIRTQ_DESC_INDIRECT, 0);
+    rig_offer(rig, 0, 0);
+    rig_kick(rig, 0);
+    g_assert_cmpuint(rig_wait_used(rig, 0), ==, n * max + 1);
+    g_assert_cmpint(blk_outcome_of(rig, 0), ==, VIRTIO_BLK_S_OK);
     blk_tear_down(&fixture);
 }
 
@@ -223,6 +302,8 @@ int main(int argc, char **argv)
     g_test_add_func("/blk/read-only", test_read_only);
     g_test_add_func("/blk/state-of-another-read-only-disk", test_state_of_another_read_only_disk);
     g_test_add_func("/blk/beyond-end", test_beyond_the_end);
+    g_test_add_func("/blk/largest-transfer", test_the_largest_transfer);
+    g_test_add_func("/blk/most-segments", test_the_most_segments);
     g_test_add_func("/blk/segments", test_segments_that_lie);
     g_test_add_func("/blk/odd-chains", test_odd_chains);
     g_test_add_data_func("/blk/host-errors/uring", NULL, test_errors_of_the_host);
