@@ -1,9 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-blk as a driver sees it, on every kind of disk and in both ways of reaching it. */
+/*
+ * virtio-blk as a driver sees it, on every kind of disk and in both ways of reaching it: a ring of
+ * the kernel's, and a thread. What is given to the ring, and each sync, is seen on its way.
+ */
+#include <errno.h>
+#include <liburing.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "blk-fixture.h"
+
+static struct {
+    unsigned transfers; /* reads and writes that the ring was given */
+    unsigned ring_syncs;
+    unsigned syncs;      /* of the thread */
+    int fd;              /* that is synced */
+    gboolean ring_fails; /* its syncs do */
+    int failure;         /* of the thread's syncs */
+} seen;
+
+static void see(struct io_uring_sqe *entry)
+{
+    gboolean is_transfer = entry->opcode == IORING_OP_READV || entry->opcode == IORING_OP_WRITEV;
+    seen.transfers += is_transfer;
+    if (entry->opcode != IORING_OP_FSYNC)
+        return;
+    g_assert_cmphex(entry->fsync_flags, ==, IORING_FSYNC_DATASYNC);
+    seen.fd = entry->fd;
+    seen.ring_syncs++;
+    if (seen.ring_fails)
+        entry->fd = -1;
+}
+
+/* The linker puts these in the places of the functions (meson.build). */
+int __real_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring);
+int __wrap_io_uring_submit(struct io_uring *ring)
+{
+    for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++)
+        see(&ring->sq.sqes[i & *ring->sq.kring_mask]);
+    return __real_io_uring_submit(ring);
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+    seen.syncs++;
+    seen.fd = fd;
+    errno = seen.failure;
+    return seen.failure ? -1 : __real_fdatasync(fd);
+}
 
 static const BlkKind kinds[] = {
     {.format = VMM_DISK_RAW, .way = BLK_RING},
@@ -12,11 +59,24 @@ static const BlkKind kinds[] = {
     {.format = VMM_DISK_QCOW2, .way = BLK_THREAD},
 };
 
+/* Forgets what was seen, and sets up. */
+static gboolean set_up(BlkFixture *fixture, const BlkKind *kind)
+{
+    memset(&seen, 0, sizeof seen);
+    return blk_set_up(fixture, kind);
+}
+
+/* A disk with a ring uses it, and one without does not. */
+static void assert_way(const BlkKind *kind)
+{
+    g_assert_cmpint(seen.transfers > 0, ==, kind->way == BLK_RING);
+}
+
 static void test_what_is_written_is_read(const void *data)
 {
     BlkFixture fixture;
     uint32_t written = 0;
-    if (!blk_set_up(&fixture, data))
+    if (!set_up(&fixture, data))
         return;
     char *bytes = rig_at(fixture.rig, BLK_DATA, 8192);
     memset(bytes, 'a', 4096);
@@ -33,24 +93,14 @@ static void test_what_is_written_is_read(const void *data)
     g_assert_cmpint(bytes[4096 - 512], ==, 'b');
     g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_IN, BLK_DISK_SECTORS - 1, 512, NULL), ==, 0);
     g_assert_cmpint(bytes[0], ==, 0);
-    blk_tear_down(&fixture);
-}
-
-static void test_flush(const void *data)
-{
-    BlkFixture fixture;
-    if (!blk_set_up(&fixture, data))
-        return;
-    memset(rig_at(fixture.rig, BLK_DATA, 512), 'x', 512);
-    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, 0, 512, NULL), ==, 0);
-    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), ==, 0);
+    assert_way(data);
     blk_tear_down(&fixture);
 }
 
 static void test_zeroes_and_discards(const void *data)
 {
     BlkFixture fixture;
-    if (!blk_set_up(&fixture, data))
+    if (!set_up(&fixture, data))
         return;
     char *bytes = rig_at(fixture.rig, BLK_DATA, 262144);
     for (unsigned round = 0; round < 3; round++) {
@@ -73,7 +123,7 @@ static void test_zeroes_and_discards(const void *data)
 static void test_many_at_once(const void *data)
 {
     BlkFixture fixture;
-    if (!blk_set_up(&fixture, data))
+    if (!set_up(&fixture, data))
         return;
     Rig *rig = fixture.rig;
     for (unsigned round = 0; round < 10; round++) {
@@ -96,6 +146,7 @@ static void test_many_at_once(const void *data)
             g_assert_cmpint(*(char *)rig_at(rig, BLK_DATA + 8192 + i * 4096 + 4095, 1), ==,
                             'A' + (char)(i + round));
     }
+    assert_way(data);
     blk_tear_down(&fixture);
 }
 
@@ -105,7 +156,7 @@ static void test_save_and_load_in_the_middle(const void *data)
     BlkFixture fixture;
     VmmStateWriter writer = {0};
     VmmStateReader reader;
-    if (!blk_set_up(&fixture, data))
+    if (!set_up(&fixture, data))
         return;
     Rig *rig = fixture.rig;
     for (unsigned i = 0; i < 16; i++) {
@@ -137,7 +188,7 @@ static void test_save_and_load_in_the_middle(const void *data)
 static void test_reset_in_the_middle(const void *data)
 {
     BlkFixture fixture;
-    if (!blk_set_up(&fixture, data))
+    if (!set_up(&fixture, data))
         return;
     Rig *rig = fixture.rig;
     for (unsigned round = 0; round < 20; round++) {
@@ -156,11 +207,89 @@ static void test_reset_in_the_middle(const void *data)
     blk_tear_down(&fixture);
 }
 
-/* Without FLUSH, what was answered is in the file whatever happens. */
-static void test_write_through(void)
+/* --- What is flushed is on the medium --- */
+
+/* Since the last look: a raw disk syncs as it is reached, once; an image's tables are synced by the
+ * thread. */
+static void assert_synced(const BlkFixture *fixture, const BlkKind *kind)
+{
+    gboolean is_ring_sync = kind->format == VMM_DISK_RAW && kind->way == BLK_RING;
+    g_assert_cmpint(seen.fd, ==, fixture->fd);
+    g_assert_cmpuint(seen.ring_syncs, ==, is_ring_sync);
+    if (kind->format == VMM_DISK_RAW)
+        g_assert_cmpuint(seen.syncs, ==, !is_ring_sync);
+    else
+        g_assert_cmpuint(seen.syncs, >, 0);
+    seen.ring_syncs = seen.syncs = 0;
+    seen.fd = -1;
+}
+
+static void assert_not_synced(void)
+{
+    g_assert_cmpuint(seen.ring_syncs + seen.syncs, ==, 0);
+}
+
+static void test_flush(const void *data)
 {
     BlkFixture fixture;
-    if (!blk_set_up(&fixture, &kinds[2]))
+    if (!set_up(&fixture, data))
+        return;
+    memset(rig_at(fixture.rig, BLK_DATA, 512), 'x', 512);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, i, 512, NULL), ==, 0);
+        assert_not_synced();
+        g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), ==, 0);
+        assert_synced(&fixture, data);
+    }
+    blk_tear_down(&fixture);
+}
+
+/* What the ring cannot sync, the thread does; what it cannot either, the driver is told. */
+static void test_flush_fails(const void *data)
+{
+    BlkFixture fixture;
+    const BlkKind *kind = data;
+    if (!set_up(&fixture, kind))
+        return;
+    memset(rig_at(fixture.rig, BLK_DATA, 512), 'x', 512);
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, 0, 512, NULL), ==, 0);
+    seen.ring_fails = TRUE;
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), ==, VIRTIO_BLK_S_OK);
+    g_assert_cmpuint(seen.syncs, >, 0);
+    seen.failure = EIO;
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, 0, 512, NULL), ==, 0);
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_FLUSH, 0, 0, NULL), ==, VIRTIO_BLK_S_IOERR);
+    g_assert_false(rig_needs_reset(fixture.rig));
+    seen.failure = 0;
+    blk_tear_down(&fixture);
+}
+
+/* Without FLUSH, what was answered is on the medium, and a write whose sync fails has failed. */
+static void test_write_through(const void *data)
+{
+    BlkFixture fixture;
+    if (!set_up(&fixture, data))
+        return;
+    rig_start(fixture.rig, 0);
+    memset(rig_at(fixture.rig, BLK_DATA, 512), 'w', 512);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, i, 512, NULL), ==, 0);
+        assert_synced(&fixture, data);
+    }
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_IN, 0, 512, NULL), ==, 0);
+    assert_not_synced();
+    seen.failure = EIO;
+    seen.ring_fails = TRUE;
+    g_assert_cmpint(blk_ask(fixture.rig, VIRTIO_BLK_T_OUT, 0, 512, NULL), ==, VIRTIO_BLK_S_IOERR);
+    seen.failure = 0;
+    blk_tear_down(&fixture);
+}
+
+/* The same of an image: it is found by who opens the file anew. */
+static void test_write_through_an_image(void)
+{
+    BlkFixture fixture;
+    if (!set_up(&fixture, &kinds[2]))
         return;
     Rig *rig = fixture.rig;
     rig_start(rig, 0);
@@ -188,11 +317,13 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     add_for_each_kind("read-write", test_what_is_written_is_read);
-    add_for_each_kind("flush", test_flush);
     add_for_each_kind("zeroes", test_zeroes_and_discards);
     add_for_each_kind("many", test_many_at_once);
     add_for_each_kind("save-load", test_save_and_load_in_the_middle);
     add_for_each_kind("reset", test_reset_in_the_middle);
-    g_test_add_func("/blk/write-through", test_write_through);
+    add_for_each_kind("flush", test_flush);
+    add_for_each_kind("flush-fails", test_flush_fails);
+    add_for_each_kind("write-through", test_write_through);
+    g_test_add_func("/blk/write-through-image", test_write_through_an_image);
     return g_test_run();
 }
