@@ -344,6 +344,45 @@ GUEST pvh_driver
     jmp 6b
 END pvh_driver
 
+/* Wakes a second CPU, which says its number and then counts in memory for ever. The first says so
+ * each time when it sees that the other moved on. */
+#define SECOND 0x8000 /* where it begins, in real mode */
+#define COUNTER 0x9000
+#define APIC_COMMAND 0xfee00300
+#define APIC_INIT_OTHERS 0xc4500
+#define APIC_START_OTHERS (0xc4600 + SECOND / 0x1000)
+
+GUEST pvh_two
+    movl $(8f - guest_pvh_two + KERNEL), %esi
+    movl $SECOND, %edi
+    movl $(9f - 8f), %ecx
+    rep movsb
+    movl $APIC_INIT_OTHERS, APIC_COMMAND
+    movl $APIC_START_OTHERS, APIC_COMMAND
+    xorl %ebx, %ebx
+    movw $SERIAL, %dx
+1:  movl COUNTER, %eax
+    cmpl %eax, %ebx
+    je 1b
+    movl %eax, %ebx
+    movb $'-', %al
+    outb %al, %dx
+    jmp 1b
+    .code16
+8:  xorw %ax, %ax
+    movw %ax, %ds
+    movl $1, %eax
+    cpuid
+    shrl $24, %ebx /* the first APIC's number is 0 */
+    movb %bl, %al
+    addb $'0', %al
+    SAY
+3:  incl COUNTER
+    jmp 3b
+9:
+    .code32
+END pvh_two
+
 /* Long mode by Linux's protocol: RSI points to the zero page. */
     .code64
 GUEST long_mode

@@ -129,6 +129,45 @@ static void test_control_rules_the_guest(void)
     vm_free(&vm);
 }
 
+/* Where the second CPU counts. */
+static uint32_t read_counter(Vm *vm)
+{
+    uint32_t counter;
+    memcpy(&counter, vmm_memory_at(vm->vm.memory, 0x9000, sizeof counter), sizeof counter);
+    return counter;
+}
+
+/* The first wakes the second; both run, stop and go on. */
+static void test_two_cpus_run(void)
+{
+    Vm vm;
+    if (!vm_init(&vm))
+        return;
+    VM_SET_KERNEL(&vm, pvh_two);
+    vm.options.cpus = 2;
+    vm_build(&vm);
+    vm_command(&vm, BEGIN);
+    vm.wanted = 20;
+    vm_run(&vm);
+    for (unsigned round = 0; round < 5; round++) {
+        vm_command(&vm, "{\"execute\": \"stop\"}");
+        g_assert_cmpuint(vm.vm.machine.n_parked, ==, 2);
+        uint32_t counter = read_counter(&vm);
+        gsize length = vm.output->len;
+        expect_text(vm_command(&vm, "{\"execute\": \"query-status\"}"), "\"paused\"");
+        g_assert_cmpuint(read_counter(&vm), ==, counter);
+        g_assert_cmpuint(vm.output->len, ==, length);
+        vm.wanted = length + 20;
+        vm_command(&vm, "{\"execute\": \"cont\"}");
+        vm_run(&vm);
+        g_assert_cmpuint(read_counter(&vm), >, counter);
+    }
+    vm_command(&vm, "{\"execute\": \"stop\"}");
+    g_assert_true(g_str_has_prefix(vm.output->str, "1--")); /* its number, once */
+    g_assert_cmpuint(strspn(vm.output->str + 1, "-"), ==, vm.output->len - 1);
+    vm_free(&vm);
+}
+
 static void test_guest_shutdown_is_an_event(void)
 {
     Vm vm;
@@ -365,6 +404,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmm/vm/reset", test_reset_boots_the_kernel_again);
     g_test_add_func("/vmm/vm/no-reboot", test_reset_ends_where_no_reboot_is_wanted);
     g_test_add_func("/vmm/vm/control", test_control_rules_the_guest);
+    g_test_add_func("/vmm/vm/two-cpus", test_two_cpus_run);
     g_test_add_func("/vmm/vm/shutdown-event", test_guest_shutdown_is_an_event);
     g_test_add_func("/vmm/vm/control-nonsense", test_control_survives_nonsense);
     g_test_add_func("/vmm/vm/snapshot/goes-on", test_snapshot_goes_on_where_it_was);
