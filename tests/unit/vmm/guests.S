@@ -285,6 +285,14 @@ GUEST pvh_mmio
     OFF
 END pvh_mmio
 
+/* Goes on where there is nothing to be executed, which no KVM can do. */
+GUEST pvh_nowhere
+    movb $'n', %al
+    SAY
+    movl $0xc8000000, %eax
+    jmp *%eax
+END pvh_nowhere
+
 /* Does what a list in memory says (vm-driver.h), line by line, to its end. */
 #define LIST 0x400000
 #define IDT 0x3f0000

@@ -75,6 +75,24 @@ static void test_reads_memory_mapped_registers(void)
     boot_and_expect(&vm, "\xff\xff\xffv");
 }
 
+/* The end of a guest that KVM cannot go on with, with the place where it was. */
+static void test_guest_that_cannot_go_on(void)
+{
+    Vm vm;
+    if (!vm_init(&vm))
+        return;
+    VM_SET_KERNEL(&vm, pvh_nowhere);
+    vm_build(&vm);
+    vm_command(&vm, BEGIN);
+    vm_run(&vm);
+    g_assert_cmpstr(vm.output->str, ==, "n");
+    g_assert_cmpint(vm.vm.state, ==, VMM_VM_FAILED);
+    expect_text(vm.vm.machine.why.text, "vCPU 0 stopped at 0xc8000000 (exit reason 17, 1)");
+    expect_text(vm.sent->str,
+                "\"SHUTDOWN\", \"data\": {\"guest\": false, \"reason\": \"host-error\"}");
+    vm_free(&vm);
+}
+
 static void test_reset_boots_the_kernel_again(void)
 {
     Vm vm;
@@ -401,6 +419,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmm/vm/boot/long-mode", test_boots_in_long_mode);
     g_test_add_func("/vmm/vm/boot/command-line", test_names_devices_on_the_command_line);
     g_test_add_func("/vmm/vm/mmio", test_reads_memory_mapped_registers);
+    g_test_add_func("/vmm/vm/nowhere", test_guest_that_cannot_go_on);
     g_test_add_func("/vmm/vm/reset", test_reset_boots_the_kernel_again);
     g_test_add_func("/vmm/vm/no-reboot", test_reset_ends_where_no_reboot_is_wanted);
     g_test_add_func("/vmm/vm/control", test_control_rules_the_guest);
