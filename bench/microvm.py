@@ -1,27 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of microVMs: a clone against the boot that it stands for, many at once, and what one owns."""
 
-import os
 import re
+import sys
 import time
 from pathlib import Path
 
-from host import Failed, STEAD, spend
+from host import Failed, STEAD, TOP, spend
 from measure import Row, Sample, alternate, repeat, timed
+
+sys.path.insert(0, str(TOP / "tests/integration"))
+import images  # noqa: E402  (the path comes first)
 
 TINY = "tiny:12"
 DEBIAN = "debian:12"
-CACHE = Path(os.environ.get("STEAD_TEST_IMAGE_CACHE", "/var/tmp/stead-test-cache"))
 SMALL = ["--kind", "microvm", "--memory", "128M", "--cpus", "1"]
 ROUNDS = 7
 CROWD = 50
 WARM_SECONDS = 60
 
 
-def take_image(host, name, cached):
-    """From the tests' cache, else built from packages."""
-    if (CACHE / cached).exists():
-        host.stead("image", "import", str(CACHE / cached), "--name", name)
+def take_image(host, name):
+    """The one that the tests keep, else built from packages."""
+    kept = images.kept(name)
+    if kept.exists():
+        host.stead("image", "import", str(kept), "--name", name)
     else:
         host.stead("image", "build", name)
 
@@ -39,7 +42,7 @@ def until_answer(host, name, *how):
 
 
 def clone(host):
-    take_image(host, TINY, "tiny12.qcow2")
+    take_image(host, TINY)
     host.stead("run", "--name", "a", *SMALL, TINY)
     host.stead("template", "create", "base", "--from", "a")
 
@@ -85,7 +88,7 @@ def own_memory(host):
 
 def crowd(host):
     """A full Debian: systemd, cloud-init, 1 GiB."""
-    take_image(host, DEBIAN, "debian12.qcow2")
+    take_image(host, DEBIAN)
     def boot():
         host.stead("run", "--kind", "microvm", "--name", "a", DEBIAN)
         host.stead("exec", "a", "--", "cloud-init", "status", "--wait")

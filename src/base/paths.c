@@ -183,10 +183,25 @@ gboolean stead_write_file(const char *path, const char *bytes, gssize length, in
     g_clear_pointer(&temporary, g_free);
 
     g_autofree char *folder = g_path_get_dirname(path);
-    stead_autofd dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0 || fsync(dir) != 0)
-        return fail_errno(error, errno, "syncing", folder);
-    return TRUE;
+    return stead_sync(folder, error);
+}
+
+gboolean stead_sync(const char *path, GError **error)
+{
+    stead_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return fd >= 0 && fsync(fd) == 0 ? TRUE : fail_errno(error, errno, "syncing", path);
+}
+
+gboolean stead_sync_folder(const char *path, GError **error)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    g_autoptr(GDir) dir = g_dir_open(path, 0, error);
+    gboolean done = dir != NULL;
+    for (const char *name; done && (name = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *file = g_build_filename(path, name, NULL);
+        done = !g_file_test(file, G_FILE_TEST_IS_REGULAR) || stead_sync(file, error);
+    }
+    return done && stead_sync(path, error) && stead_sync(parent, error);
 }
 
 guint64 stead_folder_size(const char *path)

@@ -51,3 +51,9 @@ gboolean stead_sweep_temporaries(const char *path, gint64 before, GError **error
  * folder). `length` -1 for a string. */
 gboolean stead_write_file(const char *path, const char *bytes, gssize length, int mode,
                           GError **error);
+
+/* Waits until the content of a file, or the entries of a folder, are on the disk. */
+gboolean stead_sync(const char *path, GError **error);
+
+/* The same for a folder with the files right below it, and its own entry. */
+gboolean stead_sync_folder(const char *path, GError **error);

@@ -135,6 +135,14 @@ static int walk(size_t length, GuestNetlinkEach each, void *data)
     return 0;
 }
 
+/* The kernel complains of a request that is longer than its own. */
+static uint32_t request_length(uint16_t type)
+{
+    return NLMSG_LENGTH(type == RTM_GETLINK   ? sizeof(struct ifinfomsg)
+                        : type == RTM_GETADDR ? sizeof(struct ifaddrmsg)
+                                              : sizeof(struct rtmsg));
+}
+
 int guest_netlink_dump(GuestNetlink *netlink, uint16_t type, uint8_t family, GuestNetlinkEach each,
                        void *data)
 {
@@ -143,13 +151,13 @@ int guest_netlink_dump(GuestNetlink *netlink, uint16_t type, uint8_t family, Gue
         struct nlmsghdr head;
         struct ifinfomsg body;
     } request = {
-        .head = {.nlmsg_len = sizeof request,
+        .head = {.nlmsg_len = request_length(type),
                  .nlmsg_type = type,
                  .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
                  .nlmsg_seq = ++netlink->sequence},
         .body = {.ifi_family = family},
     };
-    if (send(netlink->fd, &request, sizeof request, 0) < 0)
+    if (send(netlink->fd, &request, request.head.nlmsg_len, 0) < 0)
         return -errno;
     int result = 0;
     while (result == 0) {

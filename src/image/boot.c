@@ -173,7 +173,7 @@ static gboolean fill_folder(const Job *job, const char *folder, GError **error)
         return FALSE;
     g_autofree char *path = g_build_filename(folder, ROOT, NULL);
     g_autofree char *text = g_strconcat(ROOT_PREFIX, place.root, "\n", NULL);
-    return stead_write_file(path, text, -1, 0644, error) && stead_sync_folder(folder, error);
+    return stead_write_file(path, text, -1, 0644, error);
 }
 
 /* Makes the image's boot folder. */
@@ -247,7 +247,7 @@ static gboolean compose(const Job *job, const char *plain, GBytes *piece, const 
     if (fchmod(to, 0644) != 0 || fsync(to) != 0 || g_rename(staged, target) != 0)
         return fail_errno(error, "making", target);
     g_autofree char *folder = g_path_get_dirname(target);
-    return stead_sync_folder(folder, error);
+    return stead_sync(folder, error);
 }
 
 /* Removes those of other agents. One that was asked for may not be open yet, so it stays. */

@@ -22,12 +22,6 @@ static gboolean fail_errno(GError **error, const char *doing, const char *path)
     return FALSE;
 }
 
-gboolean stead_sync_folder(const char *path, GError **error)
-{
-    stead_autofd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir >= 0 && fsync(dir) == 0 ? TRUE : fail_errno(error, "syncing", path);
-}
-
 gboolean stead_boot_folders_sweep(const char *boot, const char *content, GError **error)
 {
     g_autoptr(GDir) dir = g_dir_open(boot, 0, error);
@@ -51,5 +45,5 @@ gboolean stead_boot_folder_take(const char *folder, const char *target, GError *
     if (g_rename(folder, target) != 0)
         return fail_errno(error, "storing", target);
     g_autofree char *parent = g_path_get_dirname(target);
-    return stead_sync_folder(parent, error);
+    return stead_sync(parent, error);
 }

@@ -5,9 +5,6 @@
 
 #include <glib.h>
 
-/* Makes what was renamed in a folder durable. */
-gboolean stead_sync_folder(const char *path, GError **error);
-
 /* Removes the folders below `boot` whose image is not below `content`: they are left where somebody
  * removes a content by hand. */
 gboolean stead_boot_folders_sweep(const char *boot, const char *content, GError **error);

@@ -36,7 +36,7 @@ gboolean stead_kernel_take(const char *path, const char *folder, const char *nam
     if (!is_usable(path, error) || !stead_disk_file_clone(real ? real : path, copy, error))
         return FALSE;
     if (chmod(copy, 0644) == 0)
-        return TRUE;
+        return stead_sync(copy, error);
     int saved = errno;
     g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "%s: %s", copy,
                 g_strerror(saved));

@@ -182,7 +182,7 @@ static gboolean settle_in(SteadImageStore *store, int fd, const char *file, guin
         return fail_errno(error, errno, "storing", file);
     if (g_rename(file, path) != 0)
         return fail_errno(error, errno, "storing", path);
-    return stead_sync_folder(store->content, error);
+    return stead_sync(store->content, error);
 }
 
 static SteadImage *new_record(const SteadImageOrigin *origin, const char *digest, guint64 size,
@@ -277,7 +277,7 @@ static gboolean unlink_content(SteadImageStore *store, const char *digest, guint
     if (g_unlink(path) != 0)
         return fail_errno(error, errno, "removing", path);
     *freed = (guint64)st.st_blocks * 512;
-    return stead_sync_folder(store->content, error);
+    return stead_sync(store->content, error);
 }
 
 gboolean stead_image_store_remove_digest(SteadImageStore *store, const char *digest, guint64 *freed,

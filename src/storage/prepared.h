@@ -9,7 +9,8 @@
 #include "base/paths.h"
 #include "storage/disk.h"
 
-/* Copies a file, which may be the disk of a machine that stands still, to `to`, anew, 0600. */
+/* Copies a file, which may be the disk of a machine that stands still, to `to`, anew, 0600. Whoever
+ * keeps the copy syncs it; a new machine's first flush does it for its disk. */
 gboolean stead_disk_file_clone(const char *from, const char *to, GError **error);
 
 /* Makes the disk of that stem in the default pool a copy of `from`, a qcow2 file of `capacity`

@@ -108,6 +108,8 @@ static void rotate(VmmLog *log)
 
 void vmm_log_write(VmmLog *log, const uint8_t *bytes, size_t length)
 {
+    if (log->file < 0) /* there was no room, or no descriptor; perhaps there is by now */
+        open_file(log);
     if (log->file >= 0 && log->used > 0 && log->used + length > log->size)
         rotate(log);
     while (length > 0 && log->file >= 0) {

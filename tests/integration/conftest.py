@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import guest as guests  # noqa: E402  (the path comes first)
+import images  # noqa: E402
 import stead  # noqa: E402
 
 
@@ -74,7 +75,7 @@ def guest():
         made = guests.Guest(daemon)
         try:
             made.boot()
-        except guests.Unavailable as why:
+        except images.Unavailable as why:
             pytest.skip(str(why))
         yield made
         if not daemon.running():

@@ -9,18 +9,17 @@ import ipaddress
 import os
 import pathlib
 import random
+import re
 import select
-import shutil
 import socket
 import struct
 import subprocess
 import time
 
+import images
 import stead
 
-CACHE = pathlib.Path(os.environ.get("STEAD_TEST_IMAGE_CACHE", "/var/tmp/stead-test-cache"))
 IMAGE = "debian:12"
-BUILD_SECONDS = 900
 BOOT_SECONDS = 900
 MAC = "52:54:00:aa:bb:10"
 
@@ -56,10 +55,6 @@ instances:
     restart: on-failure
     ready: {{agent: true, cloud-init: true, timeout: 20m}}
 """
-
-
-class Unavailable(Exception):
-    """There is no image and none can be made here; the message says why."""
 
 
 def cli(daemon, *args, input=None, timeout=120, check=False):
@@ -168,24 +163,28 @@ class Terminal:
         os.close(self.master)
 
 
+def file_of_disk(disk, name, raw):
+    """A file's content as a disk has it whose machine was killed: both image and file system are
+    checked, and the file system's journal is all that may be done for it. `raw` is scratch."""
+    checked = subprocess.run(["qemu-img", "check", disk], capture_output=True, text=True)
+    assert checked.returncode in (0, 3), checked.stdout + checked.stderr  # 3: leaked clusters
+    try:
+        subprocess.run(["qemu-img", "convert", "-O", "raw", disk, raw], check=True)
+        table = subprocess.run(["sfdisk", "-d", raw], capture_output=True, text=True).stdout
+        start = re.search(r"start=\s*(\d+)", table)
+        where = f"{raw}?offset={int(start[1]) * 512}" if start else raw
+        for argv in (["-E", "journal_only", "-p"], ["-fn"]):
+            checked = subprocess.run(["e2fsck", *argv, where], capture_output=True, text=True)
+            assert checked.returncode == 0, checked.stdout + checked.stderr
+        return subprocess.run(["debugfs", "-R", f"cat {name}", where], check=True, capture_output=True).stdout
+    finally:
+        raw.unlink(missing_ok=True)
+
+
 def find_image(daemon):
-    """A disk file of Debian: STEAD_TEST_IMAGE, or the cache's; where there is none it is built into
-    the cache."""
+    """A disk file of Debian: STEAD_TEST_IMAGE, or the one that is kept."""
     given = os.environ.get("STEAD_TEST_IMAGE")
-    if given:
-        return pathlib.Path(given)
-    cached = CACHE / "debian12.qcow2"
-    if cached.exists():
-        return cached
-    built = cli(daemon, "image", "build", IMAGE, timeout=BUILD_SECONDS)
-    if built.returncode != 0:
-        raise Unavailable(f"no image to test with: {built.stderr.strip()}")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    (source,) = (daemon.root / "lib/images/sha256").glob("*.qcow2")
-    partial = cached.with_suffix(".partial")
-    shutil.copyfile(source, partial)
-    partial.rename(cached)
-    return cached
+    return pathlib.Path(given) if given else images.path(IMAGE, daemon)
 
 
 class Guest:

@@ -22,8 +22,9 @@ import time
 import pytest
 
 import guest as guests
+import images
 import stead
-from test_microvm import IMAGE, Site, tiny_image
+from test_microvm import IMAGE, Site
 
 LARGE = 50_000_000
 PATIENCE = 60
@@ -36,13 +37,15 @@ def site():
         pytest.skip(reason)
     daemon = stead.Daemon(stead.scratch_root()).start()
     try:
-        tiny_image(daemon)
+        images.take(daemon, IMAGE)
         site = Site(daemon)
         site.run(IMAGE, "a", "--memory", "256M", "--cpus", "1", timeout=300)
         yield site
         daemon.running() or daemon.start()
         daemon.api.remove_everything()
         stead.assert_clean(daemon)
+    except images.Unavailable as why:
+        pytest.skip(str(why))
     except BaseException:
         print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
         raise

@@ -4,8 +4,10 @@
 
 #include "machine.h"
 
-/* Runs a command in the guest, which must succeed and print that. */
+/* Runs a command in the guest, which must succeed and print that, and no more but ends of lines. */
 void expect_shell(Machine *machine, const char *command, const char *output);
+/* The same, and that is a part of what it prints. */
+void expect_shell_has(Machine *machine, const char *command, const char *part);
 
 /* Both ways, in segments that the host cuts up or puts together. */
 void check_bulk_network(Machine *machine);

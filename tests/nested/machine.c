@@ -169,8 +169,6 @@ static void add_kernel(Arguments *arguments, const MachineOptions *options)
     }
     if (options->state)
         add_fd(arguments, "--restore", "fd=", open_for_child(options->state, O_RDONLY));
-    if (options->is_daemon)
-        add(arguments, "--daemonize");
 }
 
 static pid_t read_pid(const char *path)

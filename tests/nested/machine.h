@@ -24,7 +24,6 @@ typedef struct {
     const char *state;     /* to restore from; NULL: none */
     const char *address;   /* of this side of its tap, "10.1.1.1/24"; NULL: no network */
     unsigned cpus;
-    bool is_daemon;
 } MachineOptions;
 
 typedef struct {

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import agent_client
+import images
 import nested_host
 
 BUILD = Path(os.environ.get("STEAD_BUILD_DIR", Path(__file__).resolve().parents[2] / "build"))
@@ -144,9 +145,10 @@ def test_tiny_guest_has_a_lease(tiny):
 
 def test_debian_has_the_agent_without_a_change_to_its_disk(tmp_path):
     need_built()
-    image = nested_host.cache_dir() / "debian12.qcow2"
-    if not image.exists():
-        pytest.skip(f"{image} is not there; the integration tests make it")
+    try:
+        image = images.path("debian:12")
+    except images.Unavailable as why:
+        pytest.skip(str(why))
     guest = Guest(tmp_path, image, 1024, 2)
     try:
         agent = guest.connect()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import engine_checks
+import images
 import nested_host
 
 BUILD = Path(os.environ.get("STEAD_BUILD_DIR", engine_checks.REPO / "build")).resolve()
@@ -27,19 +28,18 @@ MODULES = ["crc32c_generic", "tun", "bridge", "nf_tables", "nft_compat", "nft_ch
 
 @pytest.fixture(scope="module")
 def lines():
-    image = nested_host.cache_dir() / "tiny12.qcow2"
     if os.geteuid() != 0:
         pytest.skip("needs root: the nested host reads this one's files")
-    for needed in (*(BUILD / name for name in NEEDED), image):
+    for needed in (BUILD / name for name in NEEDED):
         if not needed.exists():
-            pytest.skip(f"{needed} is not there; tests/integration builds the image")
+            pytest.skip(f"{needed} is not built (STEAD_BUILD_DIR names the build folder)")
     for program in PROGRAMS:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    command = [PYTHON, "-B", engine_checks.__file__, image]
     try:
+        command = [PYTHON, "-B", engine_checks.__file__, images.path(engine_checks.IMAGE)]
         return nested_host.run_system(command, {"STEAD_BUILD_DIR": BUILD}, memory="4G", wanted=MODULES)
-    except nested_host.Unavailable as missing:
+    except (images.Unavailable, nested_host.Unavailable) as missing:
         pytest.skip(str(missing))
 
 

@@ -100,7 +100,7 @@ JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
     if (!stead_make_dir(dir, 0700, error))
         return NULL;
-    if (take(self, machine, dir, memory, error))
+    if (take(self, machine, dir, memory, error) && stead_sync_folder(dir, error))
         return describe(machine, dir, memory);
     stead_remove_tree(dir, NULL);
     return NULL;
@@ -108,22 +108,30 @@ JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
 
 /* ---- restoring ---- */
 
+/* The copy takes the disk's place when all of it is on the disk beneath. */
+static gboolean replace(const char *path, const char *copy, GError **error)
+{
+    g_autofree char *fresh = g_strconcat(path, ".restored", NULL);
+    g_autofree char *folder = g_path_get_dirname(path);
+    if (!stead_disk_file_clone(copy, fresh, error) || !stead_sync(fresh, error))
+        return FALSE;
+    if (g_rename(fresh, path) == 0)
+        return stead_sync(folder, error);
+    int saved = errno;
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "replacing %s: %s", path,
+                g_strerror(saved));
+    return FALSE;
+}
+
 static gboolean put_back(const SteadMachine *machine, const char *dir, GError **error)
 {
     for (guint i = 0; i < machine->disks->len; i++) {
         const SteadMachineDisk *disk = machine->disks->pdata[i];
         g_autofree char *copy = disk_copy(dir, i);
-        g_autofree char *fresh = g_strconcat(disk->path, ".restored", NULL);
         if (!g_file_test(copy, G_FILE_TEST_EXISTS))
             continue; /* read-only, or attached since */
-        if (!stead_disk_file_clone(copy, fresh, error))
+        if (!replace(disk->path, copy, error))
             return FALSE;
-        if (g_rename(fresh, disk->path) == 0)
-            continue;
-        int saved = errno;
-        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "replacing %s: %s",
-                    disk->path, g_strerror(saved));
-        return FALSE;
     }
     return TRUE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queue of free pages is the fifth in the specification, but drivers that do not take part in
- * hints number it as the fourth: both are served alike, and hints are not offered.
+ * The queue of free pages is the fifth in the specification, but older drivers count only those
+ * queues that they use, and it is their third: all behind the first two are served alike, for
+ * neither statistics nor hints are offered.
  *
  * A page that was discarded from memory mapped privately reads as the template's again. Drivers
  * that count on zeros (page poisoning, init_on_free) do not report without a feature that is not
@@ -16,12 +17,10 @@
 
 #define INFLATE 0
 #define DEFLATE 1
-#define STATS 2
 #define QUEUE_SIZE 128
 #define PAGE VMM_MEMORY_PAGE
 #define PAGES_MAX 16384U /* of one inflation that are looked at */
 #define PAGES_READ 256U  /* at once */
-#define STAT_SIZE 10U
 #define CONFIG_SIZE 8
 
 typedef struct {
@@ -29,20 +28,11 @@ typedef struct {
     struct virtio_balloon_config config;
     VmmBalloonOptions options;
     uint64_t reported;
-    VmmBalloonStats stats;
-    bool has_stats_chain; /* the driver's buffer, which is kept until it is asked for another */
-    uint16_t stats_head;
 } Balloon;
 
 static Balloon *of_device(VmmVirtio *device)
 {
     return (Balloon *)device;
-}
-
-static void tell(const Balloon *balloon, void (*what)(void *owner))
-{
-    if (what)
-        what(balloon->options.owner);
 }
 
 /* --- Pages --- */
@@ -100,65 +90,6 @@ static void serve(Balloon *balloon, unsigned queue,
     vmm_virtio_again(&balloon->device, queue);
 }
 
-/* --- Statistics --- */
-
-static void read_stats(Balloon *balloon, const VmmChain *chain)
-{
-    VmmBalloonStats stats = {0};
-    struct virtio_balloon_stat stat;
-    _Static_assert(sizeof stat == STAT_SIZE, "as the specification has it");
-    for (uint32_t i = 0; i < VMM_BALLOON_STATS_MAX; i++) {
-        if (vmm_chain_read(chain, i * STAT_SIZE, &stat, STAT_SIZE) != STAT_SIZE)
-            break;
-        uint16_t tag = le16toh(stat.tag);
-        if (tag >= VMM_BALLOON_STATS_MAX)
-            continue;
-        stats.values[tag] = le64toh(stat.val);
-        stats.known |= 1U << tag;
-    }
-    balloon->stats = stats;
-}
-
-static void return_stats_chain(Balloon *balloon)
-{
-    vmm_queue_push(&balloon->device.queues[STATS], balloon->stats_head, 0);
-    balloon->has_stats_chain = false;
-    vmm_virtio_signal(&balloon->device, STATS);
-}
-
-/* A driver has one buffer under way; of those that have more, the last is kept. */
-static void take_stats(Balloon *balloon)
-{
-    VmmChain chain;
-    unsigned n = 0;
-    while (n < VMM_VIRTIO_BATCH && vmm_virtio_pop(&balloon->device, STATS, &chain)) {
-        if (balloon->has_stats_chain)
-            return_stats_chain(balloon);
-        read_stats(balloon, &chain);
-        balloon->has_stats_chain = true;
-        balloon->stats_head = chain.head;
-        n++;
-    }
-    if (n == VMM_VIRTIO_BATCH)
-        vmm_virtio_again(&balloon->device, STATS);
-    if (n > 0)
-        tell(balloon, balloon->options.has_stats);
-}
-
-bool vmm_balloon_ask(VmmVirtio *device)
-{
-    Balloon *balloon = of_device(device);
-    if (!device->is_live || device->is_paused || !balloon->has_stats_chain)
-        return false;
-    return_stats_chain(balloon);
-    return true;
-}
-
-const VmmBalloonStats *vmm_balloon_stats(const VmmVirtio *device)
-{
-    return &((const Balloon *)device)->stats;
-}
-
 /* --- The rest --- */
 
 static void notify(VmmVirtio *device, unsigned queue)
@@ -168,8 +99,6 @@ static void notify(VmmVirtio *device, unsigned queue)
         serve(balloon, queue, inflate);
     else if (queue == DEFLATE)
         serve(balloon, queue, deflate);
-    else if (queue == STATS)
-        take_stats(balloon);
     else
         serve(balloon, queue, report);
 }
@@ -182,7 +111,8 @@ static void write_config(VmmVirtio *device, uint32_t offset, const void *data, u
         size != sizeof balloon->config.actual)
         return;
     memcpy(&balloon->config.actual, data, size);
-    tell(balloon, balloon->options.changed);
+    if (balloon->options.changed)
+        balloon->options.changed(balloon->options.owner);
 }
 
 int vmm_balloon_set(VmmVirtio *device, uint64_t bytes)
@@ -212,17 +142,7 @@ uint64_t vmm_balloon_reported(const VmmVirtio *device)
 static void reset(VmmVirtio *device)
 {
     Balloon *balloon = of_device(device);
-    balloon->has_stats_chain = false;
-    balloon->stats = (VmmBalloonStats){0};
     balloon->config.actual = 0;
-}
-
-static void pause_device(VmmVirtio *device)
-{
-    Balloon *balloon = of_device(device);
-    if (balloon->has_stats_chain)
-        vmm_queue_unpop(&device->queues[STATS]);
-    balloon->has_stats_chain = false;
 }
 
 static void save(VmmVirtio *device, VmmStateWriter *writer)
@@ -250,7 +170,6 @@ static const VmmVirtioOps ops = {
     .notify = notify,
     .write_config = write_config,
     .reset = reset,
-    .pause = pause_device,
     .save = save,
     .load = load,
 };
@@ -266,9 +185,8 @@ int vmm_balloon_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop,
         .ops = &ops,
         .memory = memory,
         .loop = loop,
-        .offered = VIRTIO_BIT(VIRTIO_BALLOON_F_STATS_VQ) |
-                   VIRTIO_BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) |
-                   VIRTIO_BIT(VIRTIO_BALLOON_F_REPORTING),
+        .offered =
+            VIRTIO_BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | VIRTIO_BIT(VIRTIO_BALLOON_F_REPORTING),
         .config = (const uint8_t *)&balloon->config,
         .config_size = CONFIG_SIZE,
     };

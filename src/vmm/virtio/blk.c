@@ -13,7 +13,6 @@
 #include "vmm/virtio/blk_parts.h"
 
 #define QUEUE 0
-#define QUEUE_SIZE 256
 #define IN_FLIGHT 64
 #define BLOCK_SIZE VMM_DISK_SECTOR
 #define PHYSICAL_BLOCK_EXPONENT 3 /* 4096 bytes */
@@ -217,7 +216,7 @@ static const VmmVirtioOps ops = {
     .name = "blk",
     .id = VIRTIO_ID_BLOCK,
     .n_queues = 1,
-    .queue_sizes = {QUEUE_SIZE},
+    .queue_sizes = {VMM_BLK_QUEUE_SIZE},
     .notify = notify,
     .reset = reset,
     .pause = pause_device,
@@ -230,7 +229,8 @@ static void set_config(VmmBlk *blk)
 {
     blk->config = (struct virtio_blk_config){
         .capacity = htole64(blk->sectors),
-        .seg_max = htole32(QUEUE_SIZE - 2),
+        .size_max = htole32(VMM_BLK_SEGMENT_MAX),
+        .seg_max = htole32(VMM_BLK_SEGMENTS_MAX),
         .blk_size = htole32(BLOCK_SIZE),
         .physical_block_exp = PHYSICAL_BLOCK_EXPONENT,
         .min_io_size = htole16(1 << PHYSICAL_BLOCK_EXPONENT),
@@ -247,8 +247,9 @@ static void set_config(VmmBlk *blk)
 
 static uint64_t features(const VmmBlk *blk)
 {
-    uint64_t always = VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) |
-                      VIRTIO_BIT(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_BIT(VIRTIO_BLK_F_FLUSH);
+    uint64_t always = VIRTIO_BIT(VIRTIO_BLK_F_SIZE_MAX) | VIRTIO_BIT(VIRTIO_BLK_F_SEG_MAX) |
+                      VIRTIO_BIT(VIRTIO_BLK_F_BLK_SIZE) | VIRTIO_BIT(VIRTIO_BLK_F_TOPOLOGY) |
+                      VIRTIO_BIT(VIRTIO_BLK_F_FLUSH);
     if (vmm_disk_is_read_only(blk->disk))
         return always | VIRTIO_BIT(VIRTIO_BLK_F_RO);
     return always | VIRTIO_BIT(VIRTIO_BLK_F_DISCARD) | VIRTIO_BIT(VIRTIO_BLK_F_WRITE_ZEROES);

@@ -7,6 +7,16 @@
 #include "vmm/rate.h"
 #include "vmm/virtio/blk.h"
 
+/* The bytes that one request may read or write: all that are under way are what a reset waits for,
+ * with the VM's lock held. A driver that keeps to the number and the size of segments stays below.
+ */
+#define VMM_BLK_TRANSFER_MAX (16U << 20)
+#define VMM_BLK_QUEUE_SIZE 256
+#define VMM_BLK_SEGMENTS_MAX (VMM_BLK_QUEUE_SIZE - 2) /* beside the header and the outcome */
+#define VMM_BLK_SEGMENT_MAX (1U << 16)                /* bytes */
+_Static_assert(VMM_BLK_SEGMENTS_MAX *VMM_BLK_SEGMENT_MAX <= VMM_BLK_TRANSFER_MAX,
+               "a driver is told of more than is taken");
+
 /* What one request may ask for, in sectors; the driver is told. */
 #define VMM_BLK_DISCARD_SECTORS_MAX (1U << 21) /* 1 GiB */
 #define VMM_BLK_ZEROES_SECTORS_MAX (1U << 17)  /* 64 MiB */

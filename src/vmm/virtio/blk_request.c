@@ -6,7 +6,6 @@
 #include "vmm/virtio/blk_parts.h"
 
 #define HEADER_SIZE 16
-#define TRANSFER_MAX (16U << 20) /* bytes of one request: what a reset may have to wait for */
 
 /* Fills request->disk and returns VMM_BLK_SUBMIT, or the outcome that is known already. */
 typedef int (*Handler)(VmmBlkRequest *request, uint64_t sector);
@@ -18,7 +17,8 @@ static bool is_inside(const VmmBlk *blk, uint64_t sector, uint64_t sectors)
 
 static int transfer(VmmBlkRequest *request, uint64_t sector, VmmDiskOp op, uint64_t length)
 {
-    if (length % VMM_DISK_SECTOR != 0 || !is_inside(request->blk, sector, length / VMM_DISK_SECTOR))
+    if (length > VMM_BLK_TRANSFER_MAX || length % VMM_DISK_SECTOR != 0 ||
+        !is_inside(request->blk, sector, length / VMM_DISK_SECTOR))
         return VIRTIO_BLK_S_IOERR;
     if (length == 0)
         return VIRTIO_BLK_S_OK;

@@ -94,7 +94,6 @@ void vmm_virtio_config_changed(VmmVirtio *device)
 
 void vmm_virtio_fail(VmmVirtio *device)
 {
-    device->broken++;
     device->is_live = false;
     device->transport.fail(device->transport.self);
 }

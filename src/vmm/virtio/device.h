@@ -71,8 +71,7 @@ struct VmmVirtio {
     bool is_paused;
     VmmQueue queues[VMM_VIRTIO_QUEUES_MAX];
     VmmVirtioTransport transport;
-    uint64_t broken; /* how often the driver broke the rules */
-    uint32_t again;  /* queues to be looked at once more, one bit each */
+    uint32_t again; /* queues to be looked at once more, one bit each */
     VmmSource *again_timer;
 };
 

@@ -2,6 +2,10 @@
 /*
  * The device's life, and when it waits for the tap: for packets only while the guest takes them and
  * no limit holds them, for room only while a packet of the guest's waits for it.
+ *
+ * What the guest is to take off the tap's hands is offered where the tap does so, which is tried
+ * once. A tap that refuses it later is as good as gone: its packets might be none that the guest
+ * can read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +27,7 @@ static VmmNet *of_device(VmmVirtio *device)
 
 bool vmm_net_is_running(const VmmNet *net)
 {
-    return net->device.is_live && !net->device.is_paused;
+    return net->device.is_live && !net->device.is_paused && net->source;
 }
 
 void vmm_net_watch(VmmNet *net)
@@ -96,34 +100,53 @@ static void on_tx_timer(void *data, uint32_t events)
     vmm_virtio_notify(&net->device, VMM_NET_TX);
 }
 
-/* --- Life --- */
+/* --- What the guest's driver takes off the tap's hands --- */
 
-/* What the guest's driver takes off the tap's hands. A socket has no such thing. */
-static void set_offloads(const VmmNet *net, uint64_t features)
+static const struct {
+    uint8_t feature;
+    unsigned flag;
+} offloads[] = {
+    {VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM},
+    {VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
+    {VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
+    {VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
+};
+#define N_OFFLOADS (sizeof offloads / sizeof *offloads)
+
+static uint64_t offload_features(void)
 {
-    static const struct {
-        uint8_t feature;
-        unsigned flag;
-    } offloads[] = {
-        {VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM},
-        {VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
-        {VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
-        {VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
-    };
-    unsigned flags = 0;
-    for (size_t i = 0; i < sizeof offloads / sizeof *offloads; i++)
+    uint64_t all = 0;
+    for (size_t i = 0; i < N_OFFLOADS; i++)
+        all |= VIRTIO_BIT(offloads[i].feature);
+    return all;
+}
+
+/* False: the tap does not take them. A socket has no such thing. */
+static bool set_offloads(const VmmNet *net, uint64_t features)
+{
+    unsigned long flags = 0;
+    for (size_t i = 0; i < N_OFFLOADS; i++)
         if (features & VIRTIO_BIT(offloads[i].feature))
             flags |= offloads[i].flag;
     if (!(flags & TUN_F_CSUM))
         flags = 0; /* the others rest on it */
-    if (ioctl(net->fd, TUNSETOFFLOAD, flags) < 0)
-        return; /* packets then come without offloads, which every driver takes */
+    return ioctl(net->fd, TUNSETOFFLOAD, flags) == 0 || errno == ENOTTY;
 }
+
+/* For a driver that took these features. */
+static bool settle_offloads(const VmmNet *net)
+{
+    bool has_them = net->device.offered & VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM);
+    return !has_them || set_offloads(net, net->device.features);
+}
+
+/* --- Life --- */
 
 static void activate(VmmVirtio *device)
 {
     VmmNet *net = of_device(device);
-    set_offloads(net, device->features);
+    if (!settle_offloads(net))
+        lose_tap(net);
     vmm_net_watch(net);
 }
 
@@ -170,8 +193,8 @@ static void load(VmmVirtio *device, VmmStateReader *reader)
     if (reader->failed)
         return;
     memcpy(net->config.mac, mac, sizeof mac);
-    if (device->is_live)
-        set_offloads(net, device->features);
+    if (device->is_live && !settle_offloads(net))
+        vmm_state_refuse(reader, "the tap does not take the offloads that its driver does");
 }
 
 static void free_device(VmmVirtio *device)
@@ -198,14 +221,19 @@ static const VmmVirtioOps ops = {
     .free = free_device,
 };
 
-static const uint64_t features =
+static const uint64_t always =
     VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |
     VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_CSUM) |
     VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO6) |
-    VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |
-    VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO6) |
-    VIRTIO_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
+    VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
     VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR);
+
+/* Leaves the tap without offloads, until there is a driver. */
+static uint64_t features(const VmmNet *net)
+{
+    bool can_offload = set_offloads(net, offload_features()) && set_offloads(net, 0);
+    return always | (can_offload ? offload_features() : 0);
+}
 
 /* The length of the header is the tap's to know; a socket's packets have it anyway. */
 static int set_up_tap(int fd)
@@ -248,7 +276,7 @@ int vmm_net_new(VmmVirtio **device, VmmMemory *memory, VmmLoop *loop, const VmmN
         .ops = &ops,
         .memory = memory,
         .loop = loop,
-        .offered = features,
+        .offered = features(net),
         .config = (const uint8_t *)&net->config,
         .config_size = offsetof(struct virtio_net_config, max_virtqueue_pairs),
     };

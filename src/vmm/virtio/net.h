@@ -3,8 +3,9 @@
  * virtio-net on a tap. While the guest gives no room, or a limit is reached, packets stay in the
  * tap's queue, which drops what it cannot hold.
  *
- * The guest's checksum and segmentation offloads are the tap's: what the driver takes of them is
- * set on the tap when it is ready. It can set its own MAC address.
+ * The guest's checksum and segmentation offloads are the tap's: they are offered where it has them,
+ * and what the driver takes of them is set on the tap when it is ready. It can set its own MAC
+ * address.
  */
 #pragma once
 

@@ -19,15 +19,16 @@ typedef struct {
     VmmVirtio device;
     struct virtio_net_config config;
     int fd;
-    VmmSource *source;
-    uint32_t watched; /* events that the source waits for */
-    bool is_starved;  /* the guest has no room for the packet */
-    bool is_clogged;  /* the tap has none */
+    VmmSource *source; /* NULL: the tap is lost */
+    uint32_t watched;  /* events that the source waits for */
+    bool is_starved;   /* the guest has no room for the packet */
+    bool is_clogged;   /* the tap has none */
     VmmRate rx_rate, tx_rate;
     VmmSource *rx_timer, *tx_timer;
     bool is_rx_late, is_tx_late;              /* a limit holds this direction until its timer */
     uint8_t is_promiscuous, is_all_multicast; /* as the driver asked; nothing is filtered here */
     uint32_t length; /* of the packet that was read and has no place yet; 0: none */
+    bool is_counted; /* the limit let that packet through */
     uint8_t packet[VMM_NET_PACKET_MAX];
 } VmmNet;
 

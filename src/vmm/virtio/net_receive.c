@@ -68,18 +68,19 @@ static bool read_packet(VmmNet *net)
     if (n <= (ssize_t)VMM_NET_HEADER)
         return false;
     net->length = (uint32_t)n;
+    net->is_counted = false;
     return true;
 }
 
 /* False when this direction cannot go on now. A packet that never fits is dropped. */
 static bool receive_one(VmmNet *net)
 {
-    bool had_packet = net->length > 0;
     if (net->is_rx_late || !read_packet(net))
         return false;
-    if (!had_packet &&
+    if (!net->is_counted &&
         vmm_net_is_over_limit(&net->rx_rate, net->rx_timer, net->length, &net->is_rx_late))
         return false;
+    net->is_counted = true;
     bool is_merged = vmm_virtio_has(&net->device, VIRTIO_NET_F_MRG_RXBUF);
     Outcome outcome = is_merged ? place_merged(net) : place_whole(net);
     net->is_starved = outcome == NO_ROOM;

@@ -47,7 +47,7 @@ static bool send_chain(VmmNet *net, const VmmChain *chain)
 {
     struct virtio_net_hdr_v1 header;
     struct iovec parts[VMM_CHAIN_MAX + 1] = {{&header, sizeof header}};
-    if (!take_header(net, chain, &header))
+    if (!net->source || !take_header(net, chain, &header))
         return true;
     unsigned n = vmm_parts_slice(chain->parts, chain->n_readable, VMM_NET_HEADER, chain->readable,
                                  parts + 1);

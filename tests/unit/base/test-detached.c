@@ -294,6 +294,20 @@ static void test_no_record(Fixture *f, gconstpointer unused)
     g_assert_cmpint(stead_detached_open(f->record), ==, -1);
 }
 
+/* The kernel lets anybody raise the score, and lower it to what it was. */
+static void test_goes_first_when_memory_runs_out(Fixture *f, gconstpointer unused)
+{
+    static const char own[] = "/proc/self/oom_score_adj";
+    g_autofree char *before = NULL;
+    g_assert_true(g_file_get_contents(own, &before, NULL, NULL));
+    stead_autofd fd = open(own, O_WRONLY | O_CLOEXEC);
+    g_assert_cmpint(write(fd, "100", 3), ==, 3);
+    start_well(f, "cat /proc/self/oom_score_adj >&4");
+    g_assert_cmpint(pwrite(fd, before, strlen(before), 0), ==, (ssize_t)strlen(before));
+    g_autofree char *score = read_output(f);
+    g_assert_cmpstr(score, ==, "0\n");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -303,6 +317,7 @@ int main(int argc, char **argv)
         {"found-and-ended", test_found_and_ended},
         {"pidfd-tells-the-end", test_pidfd_tells_the_end},
         {"belongs-to-nobody", test_belongs_to_nobody},
+        {"memory-runs-out", test_goes_first_when_memory_runs_out},
         {"descriptors", test_descriptors},
         {"environment", test_environment},
         {"log", test_log},

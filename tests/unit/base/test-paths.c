@@ -4,8 +4,24 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/error.h"
+
+static GString *synced; /* names, in their order, without the folder above */
+
+/* Takes the place of the C library's. */
+int fsync(int fd)
+{
+    char link[32], path[4096] = "";
+    g_snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    g_assert_cmpint((int)readlink(link, path, sizeof path - 1), >, 0);
+    const char *name = strrchr(path, '/');
+    if (synced)
+        g_string_append(synced, name);
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static void test_default_root(void)
 {
@@ -79,6 +95,35 @@ static void test_files_are_replaced_whole(void)
     g_assert_true(stead_remove_tree(top, NULL));
 }
 
+static void assert_synced(const char *names)
+{
+    g_assert_cmpstr(synced->str, ==, names);
+    g_string_truncate(synced, 0);
+}
+
+static void test_what_is_kept_is_synced(void)
+{
+    g_autofree char *top = g_dir_make_tmp("stead-paths-XXXXXX", NULL);
+    g_autofree char *name = g_path_get_basename(top);
+    g_autofree char *folder = g_build_filename(top, "folder", NULL);
+    g_autofree char *below = g_build_filename(folder, "below", NULL);
+    g_autofree char *file = g_build_filename(folder, "file", NULL);
+    g_assert_true(stead_make_dir(below, 0700, NULL));
+    g_assert_true(g_file_set_contents(file, "x", 1, NULL));
+    synced = g_string_new(NULL);
+
+    g_assert_true(stead_sync(file, NULL));
+    assert_synced("/file");
+    g_assert_true(stead_sync_folder(folder, NULL));
+    g_autofree char *whole = g_strconcat("/file/folder/", name, NULL);
+    assert_synced(whole);
+    g_autofree char *absent = g_build_filename(top, "absent", NULL);
+    g_assert_false(stead_sync(absent, NULL));
+    g_assert_false(stead_sync_folder(absent, NULL));
+    g_string_free(g_steal_pointer(&synced), TRUE);
+    g_assert_true(stead_remove_tree(top, NULL));
+}
+
 int main(int argc, char **argv)
 {
     umask(022);
@@ -88,5 +133,6 @@ int main(int argc, char **argv)
     g_test_add_func("/paths/wrong-roots-are-refused", test_wrong_roots_are_refused);
     g_test_add_func("/paths/removal-does-not-follow-links", test_removal_does_not_follow_links);
     g_test_add_func("/paths/files-are-replaced-whole", test_files_are_replaced_whole);
+    g_test_add_func("/paths/what-is-kept-is-synced", test_what_is_kept_is_synced);
     return g_test_run();
 }

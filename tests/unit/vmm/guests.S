@@ -332,6 +332,112 @@ GUEST pvh_mmio
     OFF
 END pvh_mmio
 
+/* Goes on where there is nothing to be executed, which no KVM can do. */
+GUEST pvh_nowhere
+    movb $'n', %al
+    SAY
+    movl $0xc8000000, %eax
+    jmp *%eax
+END pvh_nowhere
+
+/* Does what a list in memory says (vm-driver.h), line by line, to its end. */
+#define LIST 0x400000
+#define IDT 0x3f0000
+#define GDT 0x3f1000
+#define STACK 0x3f4000
+#define INTERRUPTS 0x3f5000 /* how many it was interrupted by */
+#define VECTOR 0x40
+#define APIC_EOI 0xfee000b0
+#define KERNEL 0x100000
+
+GUEST pvh_driver
+    movl $STACK, %esp
+    movl $0x0000ffff, GDT + 8 /* flat code */
+    movl $0x00cf9b00, GDT + 12
+    pushl $GDT
+    pushw $15
+    lgdtl (%esp)
+    pushl $8
+    pushl $(1f - guest_pvh_driver + KERNEL)
+    lretl
+1:  movl $(8f - guest_pvh_driver + 0x80000), IDT + 8 * VECTOR /* an interrupt gate */
+    movl $(KERNEL + 0x8e00), IDT + 8 * VECTOR + 4
+    pushl $IDT
+    pushw $(8 * VECTOR + 7)
+    lidtl (%esp)
+    movl $LIST, %esi
+2:  movl 4(%esi), %edi  /* address */
+    movl 8(%esi), %ecx  /* mask */
+    movl 12(%esi), %edx /* value */
+    movl (%esi), %eax
+    addl $16, %esi
+    cmpl $1, %eax
+    je 4f
+    cmpl $2, %eax
+    je 5f
+    cmpl $3, %eax
+    je 6f
+    OFF
+4:  movl %edx, (%edi) /* write */
+    jmp 2b
+5:  movl (%edi), %eax /* wait until it is so */
+    andl %ecx, %eax
+    cmpl %edx, %eax
+    jne 5b
+    jmp 2b
+6:  cli               /* wait for so many interrupts */
+    cmpl %edx, INTERRUPTS
+    jae 2b
+    sti
+    hlt
+    jmp 6b
+/* Only the sleep is interrupted, and where it was is known: a KVM that emulates knows no iret in
+ * this mode. */
+8:  incl INTERRUPTS
+    movl $0, APIC_EOI
+    addl $12, %esp
+    jmp 6b
+END pvh_driver
+
+/* Wakes a second CPU, which says its number and then counts in memory for ever. The first says so
+ * each time when it sees that the other moved on. */
+#define SECOND 0x8000 /* where it begins, in real mode */
+#define COUNTER 0x9000
+#define APIC_COMMAND 0xfee00300
+#define APIC_INIT_OTHERS 0xc4500
+#define APIC_START_OTHERS (0xc4600 + SECOND / 0x1000)
+
+GUEST pvh_two
+    movl $(8f - guest_pvh_two + KERNEL), %esi
+    movl $SECOND, %edi
+    movl $(9f - 8f), %ecx
+    rep movsb
+    movl $APIC_INIT_OTHERS, APIC_COMMAND
+    movl $APIC_START_OTHERS, APIC_COMMAND
+    xorl %ebx, %ebx
+    movw $SERIAL, %dx
+1:  movl COUNTER, %eax
+    cmpl %eax, %ebx
+    je 1b
+    movl %eax, %ebx
+    movb $'-', %al
+    outb %al, %dx
+    jmp 1b
+    .code16
+8:  xorw %ax, %ax
+    movw %ax, %ds
+    movl $1, %eax
+    cpuid
+    shrl $24, %ebx /* the first APIC's number is 0 */
+    movb %bl, %al
+    addb $'0', %al
+    SAY
+3:  incl COUNTER
+    jmp 3b
+9:
+    .code32
+END pvh_two
+
 /* Long mode by Linux's protocol: RSI points to the zero page. */
     .code64
 GUEST long_mode

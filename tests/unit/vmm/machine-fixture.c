@@ -30,7 +30,7 @@ static void on_output(void *owner, uint8_t byte)
 {
     Fixture *fixture = owner;
     g_byte_array_append(fixture->output, &byte, 1);
-    if (fixture->wanted && fixture->output->len >= fixture->wanted)
+    if (fixture->wanted && fixture->output->len == fixture->wanted) /* once */
         vmm_loop_quit(fixture->machine.loop);
 }
 

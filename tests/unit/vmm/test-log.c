@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,6 +179,24 @@ static void test_what_cannot_be_written_is_counted(void)
     rig_free(&rig);
 }
 
+static void test_a_file_that_could_not_be_opened_is_tried_again(void)
+{
+    Rig rig;
+    struct rlimit before, none;
+    rig_init(&rig, 1);
+    fill(&rig, 'a');
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = (struct rlimit){0, before.rlim_max};
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    fill(&rig, 'b');
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_cmpuint(vmm_log_lost(rig.log), ==, VMM_LOG_SIZE_MIN);
+    fill(&rig, 'c');
+    expect_letter(&rig, "console.log.0", 'a');
+    expect_letter(&rig, "console.log", 'c');
+    rig_free(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -187,6 +206,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmm/log/second-start", test_a_second_start_appends);
     g_test_add_func("/vmm/log/checked", test_names_and_sizes_are_checked);
     g_test_add_func("/vmm/log/link", test_a_link_is_not_followed);
+    g_test_add_func("/vmm/log/again", test_a_file_that_could_not_be_opened_is_tried_again);
     g_test_add_func("/vmm/log/lost", test_what_cannot_be_written_is_counted);
     return g_test_run();
 }

@@ -115,8 +115,8 @@ static void test_serial_input(void)
     fixture_free(&fixture);
 }
 
-/* The second vCPU waits to be woken and is no hindrance to a pause. */
-static void test_two_vcpus(void)
+/* The second vCPU waits to be woken, which nobody does, and is no hindrance to a pause. */
+static void test_a_vcpu_that_waits(void)
 {
     Fixture fixture;
     if (!fixture_init(&fixture, 2))
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vmm/machine/power-button", test_power_button);
     g_test_add_func("/vmm/machine/pause-and-resume", test_pause_and_resume);
     g_test_add_func("/vmm/machine/serial-input", test_serial_input);
-    g_test_add_func("/vmm/machine/two-vcpus", test_two_vcpus);
+    g_test_add_func("/vmm/machine/waiting-vcpu", test_a_vcpu_that_waits);
     g_test_add_func("/vmm/machine/halted", test_halted_guest_can_be_ended);
     g_test_add_func("/vmm/machine/state-moves", test_state_moves_to_another_machine);
     return g_test_run();

@@ -16,7 +16,7 @@ static void on_output(void *owner, uint8_t byte)
 {
     Vm *vm = owner;
     g_string_append_c(vm->output, (char)byte);
-    if (vm->wanted && vm->output->len >= vm->wanted)
+    if (vm->wanted && vm->output->len == vm->wanted) /* once */
         vmm_loop_quit(vm->vm.machine.loop);
 }
 

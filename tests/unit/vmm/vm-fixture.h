@@ -29,6 +29,9 @@ extern const uint8_t guest_pvh_acpi[], guest_pvh_acpi_end[];
 extern const uint8_t guest_pvh_reset[], guest_pvh_reset_end[];
 extern const uint8_t guest_pvh_counter[], guest_pvh_counter_end[];
 extern const uint8_t guest_pvh_mmio[], guest_pvh_mmio_end[];
+extern const uint8_t guest_pvh_driver[], guest_pvh_driver_end[];
+extern const uint8_t guest_pvh_nowhere[], guest_pvh_nowhere_end[];
+extern const uint8_t guest_pvh_two[], guest_pvh_two_end[];
 extern const uint8_t guest_long_mode[], guest_long_mode_end[];
 
 /* False, and the test is skipped, where KVM is not there. Afterwards the options may be changed. */

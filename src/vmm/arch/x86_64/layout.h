@@ -16,8 +16,9 @@
 #define X86_COMMAND_LINE 0x20000
 #define X86_LOW_END 0x9fc00 /* where a PC's firmware begins to reserve memory */
 #define X86_ACPI 0xe0000    /* all tables, first the RSDP, where a kernel looks for it */
-#define X86_ACPI_MAX 0x20000
-#define X86_HIGH 0x100000 /* where kernels are loaded */
+#define X86_ACPI_MAX 0x10000
+#define X86_KERNEL_LOW 0xf0000 /* from here on a kernel may have what it has */
+#define X86_HIGH 0x100000      /* where kernels are loaded */
 #define X86_MEMORY_MIN 0x200000
 
 #define X86_VIRTIO 0xd0000000 /* a page each */

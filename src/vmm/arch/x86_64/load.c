@@ -166,8 +166,9 @@ static int load_segment(VmmMemory *memory, int fd, const Elf64_Phdr *header, X86
     int failed = check_room(memory, kernel, error);
     if (failed)
         return failed;
-    if (header->p_paddr < X86_HIGH)
-        return vmm_error(error, -ENOEXEC, "a segment of the kernel lies below 1 MiB");
+    if (header->p_paddr < X86_KERNEL_LOW) /* linkers put headers below a text that is at 1 MiB */
+        return vmm_error(error, -ENOEXEC, "a segment of the kernel lies at 0x%llx, below 0x%x",
+                         (unsigned long long)header->p_paddr, X86_KERNEL_LOW);
     failed = x86_read_guest(memory, fd, header->p_offset, header->p_paddr, header->p_filesz);
     if (failed)
         return vmm_error_errno(error, failed, "cannot load the kernel");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zoo.h"
 
+#include <errno.h>
+#include <linux/virtio_console.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,6 +16,7 @@
 
 #define DISK_SIZE (1 << 20)
 #define TURNS 4
+#define CONTROL_TX 3 /* the queue for messages of a console's driver */
 
 const char *const zoo_names[ZOO_N] = {"rng", "blk", "console", "net", "balloon"};
 
@@ -32,6 +35,14 @@ static int make_blk(Animal *animal, VmmVirtio **device)
     return vmm_blk_new(device, animal->rig->memory, animal->rig->loop, &options);
 }
 
+/* Something for the guest; where there is no room there is something already. */
+static void say_outside(int fd)
+{
+    static const char bytes[200];
+    if (send(fd, bytes, sizeof bytes, 0) < 0)
+        g_assert_cmpint(errno, ==, EAGAIN);
+}
+
 /* A listener at an address of the kernel's choice, and a client of it. */
 static void make_client(int *listener, int *client)
 {
@@ -44,7 +55,6 @@ static void make_client(int *listener, int *client)
     length = sizeof address;
     g_assert_cmpint(getsockname(*listener, (struct sockaddr *)&address, &length), ==, 0);
     g_assert_cmpint(connect(*client, (struct sockaddr *)&address, length), ==, 0);
-    g_assert_cmpint(write(*client, "to the guest", 12), ==, 12);
 }
 
 static int make_console(Animal *animal, VmmVirtio **device)
@@ -59,9 +69,8 @@ static int make_net(Animal *animal, VmmVirtio **device)
 {
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, animal->fds),
                     ==, 0);
-    char packet[200] = "";
     for (unsigned i = 0; i < 4; i++)
-        g_assert_cmpint(send(animal->fds[1], packet, sizeof packet, 0), ==, sizeof packet);
+        say_outside(animal->fds[1]);
     VmmNetOptions options = {.fd = animal->fds[0], .mac = {2}};
     return vmm_net_new(device, animal->rig->memory, animal->rig->loop, &options);
 }
@@ -108,4 +117,32 @@ void animal_run(Animal *animal)
 {
     for (unsigned i = 0; i < TURNS; i++)
         vmm_loop_iterate(animal->rig->loop, 0);
+}
+
+/* As a driver does that has set all up: the device has ports to tell of, and the second is open. */
+static void open_ports(Rig *rig)
+{
+    static const struct virtio_console_control messages[] = {
+        {0, GUINT16_TO_LE(VIRTIO_CONSOLE_DEVICE_READY), GUINT16_TO_LE(1)},
+        {GUINT32_TO_LE(1), GUINT16_TO_LE(VIRTIO_CONSOLE_PORT_OPEN), GUINT16_TO_LE(1)},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(messages); i++) {
+        rig_put(rig, RIG_DATA, &messages[i], sizeof messages[i]);
+        rig_add(rig, CONTROL_TX, &(RigBuffer){RIG_DATA, sizeof messages[i], FALSE}, 1);
+        rig_kick(rig, CONTROL_TX);
+        g_assert_true(rig_take_used(rig, CONTROL_TX, NULL, NULL));
+    }
+}
+
+void animal_provoke(Animal *animal)
+{
+    uint32_t id = vmm_mmio_device(animal->rig->mmio)->ops->id;
+    if (id == VIRTIO_ID_NET)
+        say_outside(animal->fds[1]);
+    if (id != VIRTIO_ID_CONSOLE)
+        return;
+    open_ports(animal->rig);
+    say_outside(animal->fds[1]);
+    say_outside(animal->fds[3]);
+    animal_run(animal);
 }

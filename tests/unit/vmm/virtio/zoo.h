@@ -23,3 +23,6 @@ unsigned animal_queues(const Animal *animal);
 uint64_t animal_features(const Animal *animal);
 /* Lets it do what it can without waiting. */
 void animal_run(Animal *animal);
+/* Gives it a reason to look into each of its queues when the driver notifies it: bytes and packets
+ * from outside, a port that is open, something that it has to tell. After rig_start(). */
+void animal_provoke(Animal *animal);
