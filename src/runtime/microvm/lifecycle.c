@@ -149,18 +149,18 @@ gboolean stead_microvm_destroy(gpointer self, const char *id, GError **error)
     return stead_microvm_kill(self, id, error);
 }
 
-/* An engine that does not answer is there all the same. */
-static SteadActual *look_at(SteadMicrovm *microvm, const char *id)
+/* An engine that does not answer is there all the same. NULL without an error: it does not run. */
+static SteadActual *look_at(SteadMicrovm *microvm, const char *id, GError **error)
 {
     g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
-    if (!stead_detached_is_running(record, NULL))
+    if (!stead_detached_is_running(record, NULL, error))
         return NULL;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, &error);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, &why);
     if (monitor && stead_monitor_refresh(monitor, NULL))
         return stead_monitor_actual(monitor);
-    if (error)
-        g_warning("the engine of %s: %s", id, error->message);
+    if (why)
+        g_warning("the engine of %s: %s", id, why->message);
     SteadActual *actual = g_new0(SteadActual, 1);
     actual->id = g_strdup(id);
     actual->domain = g_strdup(id);
@@ -171,13 +171,17 @@ static SteadActual *look_at(SteadMicrovm *microvm, const char *id)
 GPtrArray *stead_microvm_list(gpointer self, GError **error)
 {
     SteadMicrovm *microvm = self;
-    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)stead_actual_free);
+    g_autoptr(GPtrArray) list = g_ptr_array_new_with_free_func((GDestroyNotify)stead_actual_free);
     g_autofree char *path = g_build_filename(microvm->paths->run, "instances", NULL);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
-        SteadActual *actual = g_uuid_string_is_valid(name) ? look_at(microvm, name) : NULL;
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GDir) dir = stead_open_dir(path, &why);
+    for (const char *name; dir && !why && (name = g_dir_read_name(dir)) != NULL;) {
+        SteadActual *actual = g_uuid_string_is_valid(name) ? look_at(microvm, name, &why) : NULL;
         if (actual)
             g_ptr_array_add(list, actual);
     }
-    return list;
+    if (why == NULL)
+        return g_steal_pointer(&list);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return NULL;
 }

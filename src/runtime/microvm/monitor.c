@@ -324,7 +324,7 @@ static gboolean connect_all(SteadMonitor *monitor, GError **error)
 static SteadMonitor *attach_anew(SteadMicrovm *microvm, const char *id, GError **error)
 {
     g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
-    int process = stead_detached_open(record);
+    int process = stead_detached_open(record, error);
     if (process < 0)
         return NULL;
     g_autoptr(SteadMonitor) monitor = monitor_new(microvm, id, process);

@@ -113,7 +113,9 @@ gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, G
     if (monitor == NULL)
         return FALSE;
     g_autofree char *record = stead_microvm_path(self, id, "engine.pid");
-    read_processes(stead_detached_pid(record), stats);
+    int pid = stead_detached_pid(record, NULL);
+    if (pid > 0)
+        read_processes(pid, stats);
     read_disks(monitor, stats);
     read_balloon(monitor, stats);
     read_guest(monitor, stats);

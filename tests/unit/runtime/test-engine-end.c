@@ -3,8 +3,10 @@
  * How the end of an engine is told. The engine is a process that sleeps, and a thread that plays
  * its QMP; either may end first.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -200,6 +202,28 @@ static void test_one_that_is_going_does_not_run(Fixture *f, gconstpointer unused
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_STATE);
 }
 
+/* Nobody who cannot look may say that it does not run: another would be started beside it. */
+static void test_a_list_is_whole_or_none(Fixture *f, gconstpointer unused)
+{
+    stead_autofd next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rlimit former, limit;
+    guint failures = 0;
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &former), ==, 0);
+    limit = former;
+    for (gboolean listed = FALSE; !listed; failures += !listed) {
+        g_autoptr(GError) error = NULL;
+        limit.rlim_cur = (rlim_t)next + failures;
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+        g_autoptr(GPtrArray) list = stead_runtime_list(f->runtime, &error);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &former), ==, 0);
+        listed = list != NULL;
+        g_assert_true(listed == (error == NULL));
+        g_assert_true(list == NULL || list->len == 1);
+        g_assert_cmpuint(failures, <, 16);
+    }
+    g_assert_cmpuint(failures, >=, 2); /* the folder, and what is in it */
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -208,5 +232,6 @@ int main(int argc, char **argv)
     TEST("process-is-waited-for", test_the_process_is_waited_for);
     TEST("silent-end-is-a-failure", test_a_silent_end_is_a_failure);
     TEST("going-does-not-run", test_one_that_is_going_does_not_run);
+    TEST("list-is-whole-or-none", test_a_list_is_whole_or_none);
     return g_test_run();
 }
