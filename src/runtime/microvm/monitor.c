@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/detached.h"
 #include "base/error.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/internal.h"
 
 /* An engine that does not answer may be about to end. */
@@ -168,11 +169,11 @@ static void on_end(SteadMonitor *monitor, JsonObject *data)
 
 static void on_shutdown(SteadMonitor *monitor, JsonObject *data)
 {
-    const char *reason = data ? json_object_get_string_member_with_default(data, "reason", "") : "";
+    const char *reason = stead_json_text_in(data, "reason");
     g_mutex_lock(&monitor->lock);
     monitor->shut = TRUE;
-    monitor->crashed |= g_str_equal(reason, "guest-panic");
-    monitor->rebooted = g_str_equal(reason, "guest-reset");
+    monitor->crashed |= g_strcmp0(reason, "guest-panic") == 0;
+    monitor->rebooted = g_strcmp0(reason, "guest-reset") == 0;
     g_mutex_unlock(&monitor->lock);
 }
 
@@ -199,7 +200,7 @@ static void on_resume(SteadMonitor *monitor, JsonObject *data)
 
 static void on_port(SteadMonitor *monitor, JsonObject *data)
 {
-    gboolean open = data && json_object_get_boolean_member_with_default(data, "open", FALSE);
+    gboolean open = stead_json_flag_in(data, "open");
     g_mutex_lock(&monitor->lock);
     monitor->named = FALSE; /* it boots, or its agent begins anew */
     g_mutex_unlock(&monitor->lock);
@@ -210,9 +211,9 @@ static void on_port(SteadMonitor *monitor, JsonObject *data)
 /* A failure to load ends the engine, which says it well enough. */
 static void on_migration(SteadMonitor *monitor, JsonObject *data)
 {
-    const char *status = data ? json_object_get_string_member_with_default(data, "status", "") : "";
+    const char *status = stead_json_text_in(data, "status");
     g_mutex_lock(&monitor->lock);
-    monitor->loaded |= g_str_equal(status, "completed");
+    monitor->loaded |= g_strcmp0(status, "completed") == 0;
     g_cond_broadcast(&monitor->changed);
     g_mutex_unlock(&monitor->lock);
 }
@@ -266,12 +267,10 @@ gboolean stead_monitor_refresh(SteadMonitor *monitor, GError **error)
     g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-status", NULL, -1, error);
     if (answer == NULL)
         return FALSE;
-    JsonObject *object = JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
-    const char *status =
-        object ? json_object_get_string_member_with_default(object, "status", "") : "";
+    const char *status = stead_json_text_in(stead_json_object(answer), "status");
     g_mutex_lock(&monitor->lock);
     if (!monitor->frozen)
-        monitor->paused = g_str_equal(status, "paused");
+        monitor->paused = g_strcmp0(status, "paused") == 0;
     g_mutex_unlock(&monitor->lock);
     return TRUE;
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/json_shape.h"
+#include "runtime/json_member.h"
 
 /* Of one answer or event. */
 #define DEPTH_MAX 32
@@ -52,25 +53,11 @@ void stead_qmp_unref(SteadQmp *qmp)
 
 /* ---- reading ---- */
 
-static const char *string_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node)
-                                                                   : NULL;
-}
-
-static JsonObject *object_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
 static void take_answer(SteadQmp *qmp, JsonObject *object)
 {
-    JsonNode *id = json_object_get_member(object, "id");
-    if (id == NULL || json_node_get_value_type(id) != G_TYPE_INT64)
+    gint64 number;
+    if (!stead_json_number_in(object, "id", &number))
         return;
-    gint64 number = json_node_get_int(id);
     g_mutex_lock(&qmp->lock);
     if (g_hash_table_contains(qmp->answers, &number))
         g_hash_table_insert(qmp->answers, g_memdup2(&number, sizeof number),
@@ -85,13 +72,10 @@ static void take_line(SteadQmp *qmp, const char *line, gsize length)
     if (stead_json_refuses(line, length, DEPTH_MAX, VALUES_MAX) ||
         !json_parser_load_from_data(parser, line, (gssize)length, NULL))
         return;
-    JsonNode *root = json_parser_get_root(parser);
-    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root))
-        return;
-    JsonObject *object = json_node_get_object(root);
-    const char *event = string_member(object, "event");
+    JsonObject *object = stead_json_object(json_parser_get_root(parser));
+    const char *event = stead_json_text_in(object, "event");
     if (event)
-        qmp->func(event, object_member(object, "data"), qmp->user);
+        qmp->func(event, stead_json_object_in(object, "data"), qmp->user);
     else
         take_answer(qmp, object);
 }
@@ -202,8 +186,7 @@ static JsonNode *call(SteadQmp *qmp, const char *command, JsonObject *arguments,
     JsonNode *value = json_object_get_member(answer, "return");
     if (value)
         return json_node_copy(value);
-    JsonObject *failure = object_member(answer, "error");
-    const char *words = failure ? string_member(failure, "desc") : NULL;
+    const char *words = stead_json_text_in(stead_json_object_in(answer, "error"), "desc");
     g_autofree char *clean = g_utf8_make_valid(words ? words : "no reason was given", -1);
     stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s: %.300s", command, clean);
     return NULL;

@@ -9,6 +9,7 @@
 #include <glib-unix.h>
 
 #include "base/cleanup.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/engine.h"
 #include "runtime/microvm/migration.h"
 
@@ -57,10 +58,7 @@ static JsonObject *full_speed(void)
 static void explain(SteadMonitor *monitor, GError **error)
 {
     g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-migrate", NULL, -1, NULL);
-    JsonObject *object =
-        answer && JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
-    const char *words =
-        object ? json_object_get_string_member_with_default(object, "error-desc", NULL) : NULL;
+    const char *words = stead_json_text_in(stead_json_object(answer), "error-desc");
     if (words)
         g_prefix_error(error, "%.300s: ", words);
 }

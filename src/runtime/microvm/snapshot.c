@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/paths.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/engine.h"
 #include "storage/prepared.h"
 
@@ -128,13 +129,6 @@ static gboolean put_back(const SteadMachine *machine, const char *dir, GError **
     return TRUE;
 }
 
-static guint64 number_in(JsonNode *layers, const char *name)
-{
-    JsonObject *object =
-        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
-    return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
-}
-
 /* Best effort: its clock stood still, and nothing else of it is wrong. */
 static void set_clock(SteadMicrovm *microvm, const char *id)
 {
@@ -156,10 +150,7 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
 
 static void take_text(JsonNode *layers, const char *name, char **text)
 {
-    JsonObject *object =
-        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
-    const char *found =
-        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
+    const char *found = stead_json_text_in(stead_json_object(layers), name);
     if (found == NULL)
         return;
     g_free(*text);
@@ -172,8 +163,8 @@ static gboolean take_back(SteadMicrovm *microvm, SteadMachine *machine, const ch
 {
     machine->frozen = g_strdup(dir);
     machine->itself = TRUE;
-    machine->spec->cpus = (guint)number_in(layers, "cpus");
-    machine->spec->memory.max = number_in(layers, "memory");
+    machine->spec->cpus = (guint)stead_json_count_in(stead_json_object(layers), "cpus");
+    machine->spec->memory.max = stead_json_count_in(stead_json_object(layers), "memory");
     take_text(layers, "engine", &machine->engine);
     take_text(layers, "accel", &machine->accel);
     return stead_microvm_choose(microvm, machine, error);
@@ -192,7 +183,7 @@ gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char 
                                JsonNode *layers, GError **error)
 {
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
-    gboolean memory = number_in(layers, "memory") > 0;
+    gboolean memory = stead_json_count_in(stead_json_object(layers), "memory") > 0;
     return (!memory || take_back(self, machine, dir, layers, error)) &&
            stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
            (!memory || go_on(self, machine, error));

@@ -10,6 +10,7 @@
 #include "base/detached.h"
 #include "base/error.h"
 #include "net/tap.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/internal.h"
 
 #define NICS_MAX 16
@@ -49,40 +50,22 @@ static void read_processes(int pid, SteadStats *stats)
         read_one((int)g_ascii_strtoll(pids[i], NULL, 10), stats);
 }
 
-static JsonArray *array_of(JsonNode *node)
-{
-    return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-}
-
-static JsonObject *object_in(JsonObject *object, const char *name)
-{
-    JsonNode *node = object ? json_object_get_member(object, name) : NULL;
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static guint64 number_in(JsonObject *object, const char *name)
-{
-    return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
-}
-
 static void read_disks(SteadMonitor *monitor, SteadStats *stats)
 {
     g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-blockstats", NULL, -1, NULL);
-    JsonArray *array = array_of(answer);
+    JsonArray *array = stead_json_array(answer);
     for (guint i = 0; array && i < json_array_get_length(array); i++) {
-        JsonNode *node = json_array_get_element(array, i);
-        JsonObject *counts =
-            JSON_NODE_HOLDS_OBJECT(node) ? object_in(json_node_get_object(node), "stats") : NULL;
-        stats->disk_read += number_in(counts, "rd_bytes");
-        stats->disk_written += number_in(counts, "wr_bytes");
+        JsonObject *disk = stead_json_object(json_array_get_element(array, i));
+        JsonObject *counts = stead_json_object_in(disk, "stats");
+        stats->disk_read += stead_json_count_in(counts, "rd_bytes");
+        stats->disk_written += stead_json_count_in(counts, "wr_bytes");
     }
 }
 
 static void read_balloon(SteadMonitor *monitor, SteadStats *stats)
 {
     g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-balloon", NULL, -1, NULL);
-    if (answer && JSON_NODE_HOLDS_OBJECT(answer))
-        stats->memory_max = number_in(json_node_get_object(answer), "actual");
+    stats->memory_max = stead_json_count_in(stead_json_object(answer), "actual");
 }
 
 static void read_guest(SteadMonitor *monitor, SteadStats *stats)
