@@ -51,6 +51,7 @@ struct _SteadAgent {
 
 SteadAgent *stead_agent_ref(SteadAgent *agent);
 
+/* Never waits, and takes no lock of the agent's: it may be held. */
 gboolean stead_agent_send(SteadAgent *agent, guint type, guint channel, const void *payload,
                           gsize length, GError **error);
 /* The length of a payload that was written; 0 with INVALID when it is none. */
