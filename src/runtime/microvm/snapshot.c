@@ -49,31 +49,36 @@ static gboolean copy_disks(gpointer data, GError **error)
 }
 
 /* Disks of a running guest without its memory: what the guest has synced, at one moment. */
-static gboolean copy_running(SteadMonitor *monitor, Copying *copying, GError **error)
+static gboolean copy_running(SteadMonitor *monitor, Copying *copying, GCancellable *cancellable,
+                             GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + SYNC_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     if (stead_agent_is_ready(monitor->agent) &&
-        !stead_agent_sync(monitor->agent, deadline, NULL, error))
+        !stead_agent_sync(monitor->agent, deadline, cancellable, error))
         return FALSE;
-    if (!stead_monitor_halt(monitor, TRUE, error))
+    if (!stead_monitor_halt(monitor, cancellable, error))
         return FALSE;
-    gboolean done = copy_disks(copying, error);
-    return stead_monitor_halt(monitor, FALSE, done ? error : NULL) && done;
+    if (copy_disks(copying, error))
+        return stead_monitor_go_on(monitor, error);
+    stead_monitor_let_go(monitor);
+    return FALSE;
 }
 
 static gboolean take(SteadMicrovm *microvm, const SteadMachine *machine, const char *dir,
-                     gboolean memory, GError **error)
+                     gboolean memory, GCancellable *cancellable, GError **error)
 {
     Copying copying = {machine, dir};
     if (memory)
-        return stead_microvm_freeze(microvm, machine, dir, copy_disks, &copying, error);
+        return stead_microvm_freeze(microvm, machine, dir, copy_disks, &copying, cancellable,
+                                    error);
     g_autoptr(GError) why = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, cancellable, &why);
     if (why) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    return monitor ? copy_running(monitor, &copying, error) : copy_disks(&copying, error);
+    return monitor ? copy_running(monitor, &copying, cancellable, error)
+                   : copy_disks(&copying, error);
 }
 
 /* What a frozen machine is made of, since the spec may change before it is restored. */
@@ -101,7 +106,7 @@ JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
     if (!stead_make_dir(dir, 0700, error))
         return NULL;
-    if (take(self, machine, dir, memory, error))
+    if (take(self, machine, dir, memory, cancellable, error))
         return describe(machine, dir, memory);
     stead_remove_tree(dir, NULL);
     return NULL;
@@ -137,7 +142,7 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
     GuestClock clock = {(guint64)g_get_real_time() * 1000};
     GuestFields fields = guest_fields_writer(payload, sizeof payload);
     g_autoptr(GError) error = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL, NULL);
     guest_clock_fields(&fields, &clock);
     ssize_t length = guest_fields_end(&fields);
     if (monitor == NULL || length <= 0)
