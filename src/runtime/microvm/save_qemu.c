@@ -107,8 +107,13 @@ gboolean stead_qemu_save(SteadMonitor *monitor, const SteadMachine *machine, con
     stead_autofd to = ends[1];
     gboolean begun = begin(monitor, to, error);
     stead_clear_fd(&to);
-    if (begun && stead_migration_split(from, MEMORY_BLOCK, machine->spec->memory.max, memory, state,
-                                       error))
+    const SteadMigration migration = {.from = from,
+                                      .block = MEMORY_BLOCK,
+                                      .size = machine->spec->memory.max,
+                                      .memory = memory,
+                                      .state = state,
+                                      .cancellable = cancellable};
+    if (begun && stead_migration_split(&migration, error))
         return TRUE;
     stead_clear_fd(&from);
     if (begun)
