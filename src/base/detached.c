@@ -9,9 +9,10 @@
  * record that is either complete or will never have a process. So there is no instant at which a
  * killed daemon leaves a forwarder that cannot be found.
  *
- * What the program forks shares its process group and command line, by which it is found; each is
- * signalled through a pidfd that was opened before its identity was checked, so a pid that changes
- * hands in between is no danger.
+ * What the program forks shares its process group, which nobody else can be in while it lives; once
+ * it is gone, only what has its command line, too, is taken for its child. Each is signalled
+ * through a pidfd that was opened before its identity was checked, so a pid that changes hands in
+ * between is no danger.
  */
 #include "base/detached.h"
 
@@ -30,24 +31,18 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/proc.h"
 
 #define STAT_MAX 1024
 #define OUTPUT_MAX 4096
-#define CMDLINE_MAX 4096
-#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
-
-/* What a line of /proc/PID/stat tells. */
-typedef struct {
-    int pid;
-    char state;
-    int group;
-    guint64 start; /* in clock ticks since the boot */
-} Stat;
+#define RECORD_MAX (256 * 1024)
+/* What is forked while the others are being ended is found in the next one. */
+#define ROUNDS_MAX 3
 
 typedef struct {
     char *boot;
     char *command; /* argv, separated by blanks */
-    Stat stat;
+    SteadProcStat stat;
     gboolean has_process;
 } Record;
 
@@ -58,181 +53,231 @@ static void record_clear(Record *record)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Record, record_clear)
 
+static gboolean fail(GError **error, const char *doing, const char *path)
+{
+    int saved = errno;
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "%s %s: %s", doing, path,
+                g_strerror(saved));
+    return FALSE;
+}
+
 /* ---- reading ---- */
 
-/* The name in the second field may hold anything, so the rest is read from its last ')'. */
-static gboolean parse_stat(const char *text, Stat *stat)
+static char *read_all(int fd)
 {
-    const char *rest = strrchr(text, ')');
-    unsigned long long start;
-    if (rest == NULL || sscanf(text, "%d", &stat->pid) != 1 || stat->pid <= 1)
-        return FALSE;
-    if (sscanf(rest + 1,
-               " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &stat->state, &stat->group, &start) != 3)
-        return FALSE;
-    stat->start = start;
-    return TRUE;
+    g_autoptr(GString) text = g_string_new(NULL);
+    char bytes[4096];
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) != 0 && text->len < RECORD_MAX) {
+        if (n < 0 && errno != EINTR)
+            return NULL;
+        g_string_append_len(text, bytes, MAX(0, n));
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-static gboolean read_stat(int pid, Stat *stat)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
-    g_autofree char *text = NULL;
-    return g_file_get_contents(path, &text, NULL, NULL) && parse_stat(text, stat);
-}
-
-static gboolean is_alive(const Stat *stat)
-{
-    return stat->state != 'Z' && stat->state != 'X';
-}
-
-/* The command line of a process with blanks between its arguments; NULL when it has none. */
-static char *read_command(int pid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid);
-    g_autofree char *text = NULL;
-    gsize length = 0;
-    if (!g_file_get_contents(path, &text, &length, NULL) || length == 0 || length > CMDLINE_MAX)
-        return NULL;
-    for (gsize i = 0; i + 1 < length; i++)
-        if (text[i] == '\0')
-            text[i] = ' ';
-    return g_steal_pointer(&text);
-}
-
-static char *read_boot_id(void)
-{
-    char *id = NULL;
-    if (!g_file_get_contents(BOOT_ID_FILE, &id, NULL, NULL))
-        return g_strdup("");
-    return g_strchomp(id);
-}
-
-/* FALSE when there is no record. Waits while a process that is being started holds the lock. */
-static gboolean read_record(const char *path, Record *record)
+/* FALSE without an error when there is no record. Waits while a process that is being started
+ * holds the lock. */
+static gboolean read_record(const char *path, Record *record, GError **error)
 {
     stead_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return FALSE;
-    while (flock(fd, LOCK_SH) != 0 && errno == EINTR)
+        return errno == ENOENT ? FALSE : fail(error, "opening", path);
+    int failed;
+    while ((failed = flock(fd, LOCK_SH)) != 0 && errno == EINTR)
         ;
-    g_autofree char *text = NULL;
-    if (!g_file_get_contents(path, &text, NULL, NULL))
-        return FALSE;
+    g_autofree char *text = failed ? NULL : read_all(fd);
+    if (text == NULL)
+        return fail(error, "reading", path);
     g_auto(GStrv) lines = g_strsplit(text, "\n", 3);
     guint n = g_strv_length(lines);
     record->boot = g_strdup(n > 0 ? lines[0] : "");
     record->command = g_strdup(n > 1 ? lines[1] : "");
-    record->has_process = n > 2 && parse_stat(lines[2], &record->stat);
+    record->has_process = n > 2 && stead_proc_parse(lines[2], &record->stat);
     return TRUE;
 }
 
-/* Whether the recorded process lives. */
-static gboolean is_recorded_alive(const Record *record)
+/* Whether the recorded process was one of this boot; since then it may have ended. */
+static gboolean is_of_this_boot(const Record *record, GError **error)
 {
-    g_autofree char *boot = read_boot_id();
-    Stat now;
-    return record->has_process && strcmp(record->boot, boot) == 0 &&
-           read_stat(record->stat.pid, &now) && now.start == record->stat.start && is_alive(&now);
+    g_autofree char *boot = record->has_process ? stead_proc_boot(error) : NULL;
+    return boot && strcmp(record->boot, boot) == 0;
 }
 
-gboolean stead_detached_is_running(const char *path, const char *const argv[])
+/* Whether its pid is the recorded process's still. */
+static gboolean is_itself(const Record *record, GError **error)
+{
+    SteadProcStat now;
+    return stead_proc_read(record->stat.pid, &now, error) && now.start == record->stat.start;
+}
+
+/* FALSE, and for the next two 0 and -1, without an error: it does not run. */
+gboolean stead_detached_is_running(const char *path, const char *const argv[], GError **error)
 {
     g_auto(Record) record = {0};
     g_autofree char *command = argv ? g_strjoinv(" ", (GStrv)argv) : NULL;
-    return read_record(path, &record) &&
-           (command == NULL || strcmp(record.command, command) == 0) && is_recorded_alive(&record);
+    return read_record(path, &record, error) &&
+           (command == NULL || strcmp(record.command, command) == 0) &&
+           is_of_this_boot(&record, error) && is_itself(&record, error);
 }
 
-int stead_detached_pid(const char *path)
+int stead_detached_pid(const char *path, GError **error)
 {
     g_auto(Record) record = {0};
-    return read_record(path, &record) && is_recorded_alive(&record) ? record.stat.pid : 0;
+    return read_record(path, &record, error) && is_of_this_boot(&record, error) &&
+                   is_itself(&record, error)
+               ? record.stat.pid
+               : 0;
+}
+
+/* Of the recorded process; -1 without an error when it does not run. */
+static int open_itself(const Record *record, GError **error)
+{
+    if (!is_itself(record, error))
+        return -1;
+    stead_autofd pidfd = stead_proc_open(record->stat.pid, error);
+    return pidfd >= 0 && is_itself(record, error) ? stead_steal_fd(&pidfd) : -1;
+}
+
+int stead_detached_open(const char *path, GError **error)
+{
+    g_auto(Record) record = {0};
+    return read_record(path, &record, error) && is_of_this_boot(&record, error)
+               ? open_itself(&record, error)
+               : -1;
 }
 
 /* ---- ending ---- */
 
-static int open_pidfd(int pid)
+typedef struct {
+    int pid, pidfd;
+} Member;
+
+static void member_clear(gpointer data)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0);
+    stead_clear_fd(&((Member *)data)->pidfd);
 }
 
-int stead_detached_open(const char *path)
+/* A program may write into its own arguments, where it takes them apart. */
+static gboolean has_its_words(const Record *record, int pid, GError **error)
 {
-    g_auto(Record) record = {0};
-    if (!read_record(path, &record))
-        return -1;
-    stead_autofd pidfd = open_pidfd(record.stat.pid);
-    return pidfd >= 0 && is_recorded_alive(&record) ? stead_steal_fd(&pidfd) : -1;
+    g_autofree char *command = stead_proc_command(pid, error);
+    g_autofree char *recorded = g_strdup(record->command);
+    return command &&
+           g_str_has_suffix(g_strdelimit(recorded, "=,", ' '), g_strdelimit(command, "=,", ' '));
 }
 
-static gboolean wait_for_exit(int pidfd)
+/* Whether `pid` was forked by the recorded process, which leads its group as long as it lives; then
+ * the group may be another's, which has not its words. */
+static gboolean is_child(const Record *record, gboolean is_led, int pid, GError **error)
 {
-    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
-    int n;
-    do
-        n = poll(&poller, 1, STEAD_DETACHED_WAIT_MS);
-    while (n < 0 && errno == EINTR);
-    return n > 0;
+    SteadProcStat stat;
+    return pid != record->stat.pid && stead_proc_read(pid, &stat, error) &&
+           stat.group == record->stat.pid && stat.start >= record->stat.start &&
+           (is_led || has_its_words(record, pid, error));
 }
 
-static gboolean end_process(int pidfd, int pid, gboolean kill_at_once, GError **error)
+static gboolean add_child(const Record *record, gboolean is_led, int pid, GArray *members,
+                          GError **error)
 {
-    static const int signals[] = {SIGTERM, SIGKILL};
-    for (gsize i = kill_at_once ? 1 : 0; i < G_N_ELEMENTS(signals); i++) {
-        if (syscall(SYS_pidfd_send_signal, pidfd, signals[i], NULL, 0) != 0 && errno == ESRCH)
-            return TRUE;
-        if (wait_for_exit(pidfd))
-            return TRUE;
+    g_autoptr(GError) why = NULL;
+    stead_autofd pidfd = -1;
+    if (is_child(record, is_led, pid, &why) && (pidfd = stead_proc_open(pid, &why)) >= 0 &&
+        is_child(record, is_led, pid, &why)) {
+        Member member = {pid, stead_steal_fd(&pidfd)};
+        g_array_append_val(members, member);
     }
-    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the process with pid %d does not end", pid);
+    if (why == NULL)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
     return FALSE;
 }
 
-static gboolean end_recorded(const Record *record, gboolean kill_at_once, GError **error)
+/* All of a record that live: NULL upon failure. */
+static GArray *gather(const Record *record, GError **error)
 {
-    stead_autofd pidfd = open_pidfd(record->stat.pid);
-    return pidfd < 0 || !is_recorded_alive(record) ||
-           end_process(pidfd, record->stat.pid, kill_at_once, error);
-}
-
-/* Whether `pid` was forked by the recorded process. */
-static gboolean is_child(const Record *record, int pid)
-{
-    Stat stat;
-    if (!read_stat(pid, &stat) || stat.group != record->stat.pid ||
-        stat.start < record->stat.start || !is_alive(&stat))
-        return FALSE;
-    g_autofree char *command = read_command(pid);
-    return command && g_str_has_suffix(record->command, command);
-}
-
-static gboolean end_children(const Record *record, gboolean kill_at_once, GError **error)
-{
-    g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
-    for (const char *name; proc && (name = g_dir_read_name(proc));) {
+    g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
+    g_autoptr(GError) why = NULL;
+    g_array_set_clear_func(members, member_clear);
+    Member leader = {record->stat.pid, open_itself(record, &why)};
+    gboolean is_led = leader.pidfd >= 0;
+    if (is_led)
+        g_array_append_val(members, leader);
+    g_autoptr(GDir) proc = why ? NULL : g_dir_open("/proc", 0, &why);
+    for (const char *name; proc && !why && (name = g_dir_read_name(proc));) {
         int pid = g_ascii_isdigit(name[0]) ? atoi(name) : 0;
-        if (pid <= 1 || !is_child(record, pid))
-            continue;
-        stead_autofd pidfd = open_pidfd(pid);
-        if (pidfd >= 0 && is_child(record, pid) && !end_process(pidfd, pid, kill_at_once, error))
+        if (pid > 1)
+            add_child(record, is_led, pid, members, &why);
+    }
+    if (why == NULL)
+        return g_steal_pointer(&members);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return NULL;
+}
+
+static gboolean wait_for_exit(int pidfd, gint64 deadline)
+{
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+    int n;
+    do {
+        gint64 left = (deadline - g_get_monotonic_time()) / G_TIME_SPAN_MILLISECOND;
+        n = poll(&poller, 1, (int)MAX(0, left));
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+/* The first one that is there yet after all were sent `number`; NULL: none. */
+static const Member *signal_all(GArray *members, int number)
+{
+    gint64 deadline = g_get_monotonic_time() + STEAD_DETACHED_WAIT_MS * G_TIME_SPAN_MILLISECOND;
+    const Member *left = NULL;
+    for (guint i = 0; i < members->len; i++)
+        syscall(SYS_pidfd_send_signal, g_array_index(members, Member, i).pidfd, number, NULL, 0);
+    for (guint i = 0; i < members->len && left == NULL; i++)
+        if (!wait_for_exit(g_array_index(members, Member, i).pidfd, deadline))
+            left = &g_array_index(members, Member, i);
+    return left;
+}
+
+static gboolean end_all(GArray *members, gboolean kill_at_once, GError **error)
+{
+    if (!kill_at_once && signal_all(members, SIGTERM) == NULL)
+        return TRUE;
+    const Member *left = signal_all(members, SIGKILL);
+    if (left)
+        stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the process with pid %d does not end",
+                        left->pid);
+    return left == NULL;
+}
+
+static gboolean end_group(const Record *record, gboolean kill_at_once, GError **error)
+{
+    for (guint round = 0; round < ROUNDS_MAX; round++) {
+        g_autoptr(GArray) members = gather(record, error);
+        if (members == NULL || members->len == 0)
+            return members != NULL;
+        if (!end_all(members, kill_at_once || round > 0, error))
             return FALSE;
     }
-    return TRUE;
+    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "the process with pid %d forks others yet",
+                    record->stat.pid);
+    return FALSE;
 }
 
 gboolean stead_detached_end(const char *path, gboolean kill_at_once, GError **error)
 {
     g_auto(Record) record = {0};
-    if (!read_record(path, &record))
+    g_autoptr(GError) why = NULL;
+    if (read_record(path, &record, &why)) {
+        if (is_of_this_boot(&record, &why))
+            end_group(&record, kill_at_once, &why);
+        if (why == NULL && g_unlink(path) != 0 && errno != ENOENT)
+            fail(&why, "removing", path);
+    }
+    if (why == NULL)
         return TRUE;
-    g_autofree char *boot = read_boot_id();
-    if (record.has_process && strcmp(record.boot, boot) == 0 &&
-        !(end_recorded(&record, kill_at_once, error) && end_children(&record, kill_at_once, error)))
-        return FALSE;
-    g_unlink(path);
-    return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
 }
 
 /* ---- starting ---- */
@@ -272,17 +317,16 @@ static void in_child(gpointer data)
 /* The first two lines, in a file that is locked until *fd and its copies are closed. */
 static gboolean open_record(const char *path, const char *const argv[], int *fd, GError **error)
 {
-    g_autofree char *boot = read_boot_id();
+    g_autofree char *boot = stead_proc_boot(error);
+    if (boot == NULL)
+        return FALSE;
     g_autofree char *command = g_strjoinv(" ", (GStrv)argv);
     g_autofree char *text = g_strdup_printf("%s\n%s\n", boot, command);
     ssize_t length = (ssize_t)strlen(text);
     *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (*fd >= 0 && flock(*fd, LOCK_EX) == 0 && write(*fd, text, (gsize)length) == length)
         return TRUE;
-    int saved = errno;
-    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "writing %s: %s", path,
-                g_strerror(saved));
-    return FALSE;
+    return fail(error, "writing", path);
 }
 
 /* Reads until the program says `ready`; FALSE when it ended, or was silent for too long, before.

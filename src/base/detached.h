@@ -33,14 +33,17 @@ typedef struct {
  */
 gboolean stead_detached_start(const SteadDetachedOptions *options, GError **error);
 
-/* Whether the process of the record runs, and was started with this argv (NULL: with any). */
-gboolean stead_detached_is_running(const char *record, const char *const argv[]);
+/* Whether the process of the record runs, and was started with this argv (NULL: with any). FALSE
+ * without an error when it does not; with one when nobody can tell. */
+gboolean stead_detached_is_running(const char *record, const char *const argv[], GError **error);
 
 /* The pid of the process of the record, 0 when it does not run; and a pidfd for it, which the
- * caller closes: it is readable once the process has ended. -1: it does not run. */
-int stead_detached_pid(const char *record);
-int stead_detached_open(const char *record);
+ * caller closes: it is readable once the process has ended. -1 when it does not run. An error is
+ * set where nobody can tell. */
+int stead_detached_pid(const char *record, GError **error);
+int stead_detached_open(const char *record, GError **error);
 
 /* Ends exactly the process of the record and what it forked, by SIGTERM and then SIGKILL (at once
- * with `kill_at_once`), and removes the record. Success when there is none, or it is gone. */
+ * with `kill_at_once`), waits until all of them are gone, and removes the record. Success when
+ * there is none, or it is gone. */
 gboolean stead_detached_end(const char *record, gboolean kill_at_once, GError **error);

@@ -81,6 +81,15 @@ gboolean stead_make_dir(const char *path, int mode, GError **error)
     return TRUE;
 }
 
+GDir *stead_open_dir(const char *path, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    GDir *dir = g_dir_open(path, 0, &why);
+    if (why && !g_error_matches(why, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        g_propagate_error(error, g_steal_pointer(&why));
+    return dir;
+}
+
 static int remove_at(int parent, const char *name, int depth);
 
 static int remove_entries(int fd, int depth)

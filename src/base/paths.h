@@ -36,6 +36,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadPaths, stead_paths_free)
 /* Makes `path` and its missing parents with `mode`; success when it is there already. */
 gboolean stead_make_dir(const char *path, int mode, GError **error);
 
+/* Opens a folder to list what is in it; NULL without an error when there is none. */
+GDir *stead_open_dir(const char *path, GError **error);
+
 /* Removes a file or a whole folder, without following symbolic links; success when absent. */
 gboolean stead_remove_tree(const char *path, GError **error);
 

@@ -95,6 +95,7 @@ static void keep(SteadEngine *engine, const SteadActual *actual)
     copy->id = g_strdup(actual->id);
     copy->domain = g_strdup(actual->domain);
     copy->state = actual->state;
+    copy->silent = actual->silent;
     copy->failed = actual->failed;
     copy->rebooting = actual->rebooting;
     /* A clone is told who it is by the job that has it. */
@@ -135,8 +136,8 @@ void stead_engine_on_actual(const SteadActual *actual, gpointer data)
     if (actual->state == STEAD_STATE_STOPPED && up)
         on_end(engine, instance, actual);
     else if ((actual->state == STEAD_STATE_RUNNING || actual->state == STEAD_STATE_PAUSED) &&
-             actual->state != instance->state && instance->state != STEAD_STATE_CREATING &&
-             instance->state != STEAD_STATE_REMOVING)
+             actual->state != instance->state && !(actual->silent && up) &&
+             instance->state != STEAD_STATE_CREATING && instance->state != STEAD_STATE_REMOVING)
         on_run(engine, instance, actual->state);
     if (actual->nameless && instance->state == STEAD_STATE_RUNNING)
         stead_engine_introduce(engine, instance);

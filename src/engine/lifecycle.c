@@ -125,7 +125,7 @@ static gboolean pause_body(SteadJob *job, gpointer data, GError **error)
 {
     SteadOp *op = data;
     op->flag = TRUE;
-    return stead_runtime_pause(op->runtime, op->id, error) &&
+    return stead_runtime_pause(op->runtime, op->id, stead_job_cancellable(job), error) &&
            stead_job_sync(job, finish_pause, op, error);
 }
 

@@ -295,8 +295,9 @@ static void finish_snapshots(SteadEngine *engine, const SteadInstance *instance)
 /* An instance that the record says is up, and the host, too. */
 static void adopt(SteadEngine *engine, SteadInstance *instance, const SteadActual *actual)
 {
-    instance->state =
-        actual->state == STEAD_STATE_PAUSED ? STEAD_STATE_PAUSED : STEAD_STATE_RUNNING;
+    if (!actual->silent)
+        instance->state =
+            actual->state == STEAD_STATE_PAUSED ? STEAD_STATE_PAUSED : STEAD_STATE_RUNNING;
     stead_engine_watch(engine, instance, FALSE);
     stead_engine_submit_ports(engine, instance);
 }

@@ -162,7 +162,7 @@ static gboolean warm_up(const Making *making, SteadJob *job, GError **error)
     }
     SteadStats stats = {0};
     if (!stead_runtime_stats(runtime, making->machine->id, &stats, error) ||
-        !stead_runtime_pause(runtime, making->machine->id, error))
+        !stead_runtime_pause(runtime, making->machine->id, cancellable, error))
         return FALSE;
     making->warm->memory = stats.memory_resident;
     return TRUE;

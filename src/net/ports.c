@@ -242,12 +242,13 @@ static GPtrArray *plan(const char *dir, const GPtrArray *ports, const char *gues
     return g_steal_pointer(&all);
 }
 
-static gboolean is_right(const GPtrArray *all, const char *record)
+/* FALSE without an error: there is none that carries what it should. */
+static gboolean is_right(const GPtrArray *all, const char *record, GError **error)
 {
     for (guint i = 0; i < all->len; i++) {
         const Wanted *wanted = g_ptr_array_index(all, i);
         if (strcmp(wanted->record, record) == 0)
-            return stead_detached_is_running(record, (const char *const *)wanted->argv);
+            return stead_detached_is_running(record, (const char *const *)wanted->argv, error);
     }
     return FALSE;
 }
@@ -255,13 +256,18 @@ static gboolean is_right(const GPtrArray *all, const char *record)
 /* Ends all forwarders on record but those that are right. `keep` NULL: all. */
 static gboolean end_others(const char *dir, const GPtrArray *keep, GError **error)
 {
-    g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
-    for (const char *name; entries && (name = g_dir_read_name(entries));) {
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GDir) entries = stead_open_dir(dir, &why);
+    for (const char *name; entries && !why && (name = g_dir_read_name(entries));) {
         g_autofree char *record = g_build_filename(dir, name, NULL);
-        if (!(keep && is_right(keep, record)) && !stead_detached_end(record, FALSE, error))
-            return FALSE;
+        gboolean stays = keep && is_right(keep, record, &why);
+        if (!stays && why == NULL)
+            stead_detached_end(record, FALSE, &why);
     }
-    return TRUE;
+    if (why == NULL)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
 }
 
 static gboolean start_missing(const GPtrArray *all, GError **error)

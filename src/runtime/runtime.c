@@ -115,10 +115,11 @@ gboolean stead_runtime_kill(SteadRuntime *runtime, const char *id, GError **erro
     return leave(&call, driver->kill(runtime->self, id, error), error);
 }
 
-gboolean stead_runtime_pause(SteadRuntime *runtime, const char *id, GError **error)
+gboolean stead_runtime_pause(SteadRuntime *runtime, const char *id, GCancellable *cancellable,
+                             GError **error)
 {
     ENTER("pausing", id, STEAD_FEATURE_PAUSE, pause);
-    return leave(&call, driver->pause(runtime->self, id, error), error);
+    return leave(&call, driver->pause(runtime->self, id, cancellable, error), error);
 }
 
 gboolean stead_runtime_resume(SteadRuntime *runtime, const char *id, GError **error)
@@ -244,11 +245,13 @@ gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const 
 }
 
 gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
-                              SteadCopyFunc copy_disks, gpointer data, GError **error)
+                              SteadCopyFunc copy_disks, gpointer data, GCancellable *cancellable,
+                              GError **error)
 {
     ENTER("freezing", machine->name, STEAD_FEATURE_TEMPLATE, freeze);
-    return leave(&call, driver->freeze(runtime->self, machine, dir, copy_disks, data, error),
-                 error);
+    gboolean done =
+        driver->freeze(runtime->self, machine, dir, copy_disks, data, cancellable, error);
+    return leave(&call, done, error);
 }
 
 gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,

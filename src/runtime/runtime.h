@@ -68,6 +68,7 @@ typedef struct {
     char *domain;
     SteadKind kind;     /* in a list: which runtime's it is */
     SteadState state;   /* STOPPED, RUNNING, PAUSED or STOPPING (shutting down) */
+    gboolean silent;    /* its engine does not answer: it runs, or is paused */
     gboolean failed;    /* it ended by a crash or by an error of its engine */
     gboolean rebooting; /* it ended because the guest reboots: it is to be started again */
     gboolean agent;     /* the news is that the agent in the guest answers */
@@ -160,7 +161,7 @@ typedef struct {
     gboolean (*kill)(gpointer self, const char *id, GError **error);
     /* Freezes the guest's CPUs, and lets them go on. Success when it is so already; NOT_FOUND when
      * the host does not know it. */
-    gboolean (*pause)(gpointer self, const char *id, GError **error);
+    gboolean (*pause)(gpointer self, const char *id, GCancellable *cancellable, GError **error);
     gboolean (*resume)(gpointer self, const char *id, GError **error);
     /* Removes every trace of it from the host, running or not (its folders are the engine's to
      * remove). Success when there is none. */
@@ -217,7 +218,8 @@ typedef struct {
      * disks were copied by `copy_disks`, to `dir`, which exists; the guest goes on. Others go on
      * from it with machine->frozen. */
     gboolean (*freeze)(gpointer self, const SteadMachine *machine, const char *dir,
-                       SteadCopyFunc copy_disks, gpointer data, GError **error);
+                       SteadCopyFunc copy_disks, gpointer data, GCancellable *cancellable,
+                       GError **error);
     /* Gives a machine that has just gone on from a frozen one, or has no other means, its identity.
      * Repeatable. GUEST when the agent does not do all of it within `timeout_ms`. */
     gboolean (*renew)(gpointer self, const char *id, const SteadIdentity *identity,
@@ -255,7 +257,8 @@ gboolean stead_runtime_start(SteadRuntime *runtime, const SteadMachine *machine,
 gboolean stead_runtime_stop(SteadRuntime *runtime, const char *id, guint64 timeout_ms,
                             GCancellable *cancellable, GError **error);
 gboolean stead_runtime_kill(SteadRuntime *runtime, const char *id, GError **error);
-gboolean stead_runtime_pause(SteadRuntime *runtime, const char *id, GError **error);
+gboolean stead_runtime_pause(SteadRuntime *runtime, const char *id, GCancellable *cancellable,
+                             GError **error);
 gboolean stead_runtime_resume(SteadRuntime *runtime, const char *id, GError **error);
 gboolean stead_runtime_destroy(SteadRuntime *runtime, const char *id, GError **error);
 JsonNode *stead_runtime_snapshot(SteadRuntime *runtime, const SteadMachine *machine,
@@ -285,7 +288,8 @@ gboolean stead_runtime_detach_disk(SteadRuntime *runtime, const char *id, const 
 gboolean stead_runtime_resize_disk(SteadRuntime *runtime, const char *id, const char *path,
                                    guint64 size, GError **error);
 gboolean stead_runtime_freeze(SteadRuntime *runtime, const SteadMachine *machine, const char *dir,
-                              SteadCopyFunc copy_disks, gpointer data, GError **error);
+                              SteadCopyFunc copy_disks, gpointer data, GCancellable *cancellable,
+                              GError **error);
 gboolean stead_runtime_renew(SteadRuntime *runtime, const char *id, const SteadIdentity *identity,
                              guint64 timeout_ms, GCancellable *cancellable, GError **error);
 guint64 stead_runtime_frozen_resident(SteadRuntime *runtime, const char *dir);

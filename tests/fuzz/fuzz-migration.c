@@ -31,7 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_assert_cmpint(pwrite(from, data, size, 0), ==, (gssize)size);
     g_assert_cmpint(ftruncate(memory, MEMORY), ==, 0);
     g_autoptr(GError) error = NULL;
-    gboolean done = stead_migration_split(from, "ram", MEMORY, memory, state, &error);
+    const SteadMigration migration = {
+        .from = from, .block = "ram", .size = MEMORY, .memory = memory, .state = state};
+    gboolean done = stead_migration_split(&migration, &error);
     g_assert_true(done == (error == NULL));
     g_assert_cmpint(size_of(memory), ==, MEMORY);
     g_assert_cmpint(size_of(state), <=, done ? (off_t)size : 0);

@@ -220,8 +220,8 @@ static void questions(Bench *bench)
     STEP("display", (display = stead_runtime_display(bench->runtime, id, &error)) != NULL);
     g_auto(GStrv) addresses = NULL;
     STEP("addresses", (addresses = stead_runtime_addresses(bench->runtime, id, &error)) != NULL);
-    STEP("pause",
-         stead_runtime_pause(bench->runtime, id, &error) && state_of(bench) == STEAD_STATE_PAUSED);
+    STEP("pause", stead_runtime_pause(bench->runtime, id, NULL, &error) &&
+                      state_of(bench) == STEAD_STATE_PAUSED);
     STEP("resume", stead_runtime_resume(bench->runtime, id, &error) &&
                        state_of(bench) == STEAD_STATE_RUNNING);
 }

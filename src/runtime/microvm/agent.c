@@ -11,6 +11,11 @@
 #include "base/error.h"
 #include "runtime/microvm/agent_parts.h"
 
+/* A guest may open and close its end of the channel as often as it likes: it is greeted so many
+ * times in a turn. An agent that begins anew, even twice, does not notice. */
+#define HELLOS 8
+#define HELLO_TURN_MS 1000
+
 static void clear(gpointer data)
 {
     SteadAgent *agent = data;
@@ -106,7 +111,7 @@ static void take_frame(SteadAgent *agent, const GuestFrame *frame)
         agent->func(flags, agent->user);
 }
 
-static void on_bytes(const guint8 *bytes, gsize n, gpointer data)
+static guint on_bytes(const guint8 *bytes, gsize n, gpointer data)
 {
     SteadAgent *agent = data;
     while (n > 0) {
@@ -117,6 +122,7 @@ static void on_bytes(const guint8 *bytes, gsize n, gpointer data)
         bytes += used;
         n -= used;
     }
+    return 0;
 }
 
 static void on_closed(gpointer data)
@@ -138,7 +144,7 @@ static void on_release(gpointer data)
     stead_agent_unref(agent);
 }
 
-static const SteadWireFuncs funcs = {on_bytes, on_closed, on_release};
+static const SteadWireFuncs funcs = {.bytes = on_bytes, .closed = on_closed, .release = on_release};
 
 SteadAgent *stead_agent_open(SteadWires *wires, const char *path, SteadAgentFunc func,
                              gpointer user, GDestroyNotify release, GError **error)
@@ -165,14 +171,49 @@ void stead_agent_close(SteadAgent *agent)
         stead_wire_close(agent->wire);
 }
 
+static void say_late_hello(gpointer data)
+{
+    SteadAgent *agent = data;
+    g_mutex_lock(&agent->lock);
+    agent->waits = FALSE;
+    gboolean open = agent->open;
+    g_mutex_unlock(&agent->lock);
+    if (open)
+        say_hello(agent, NULL);
+}
+
+static void unref(gpointer agent)
+{
+    stead_agent_unref(agent);
+}
+
+/* Whether there is a HELLO left in this turn; with the last one the next turn is waited for. (lock
+ * held) */
+static gboolean may_say_hello(SteadAgent *agent)
+{
+    gint64 now = g_get_monotonic_time();
+    if (now - agent->turn >= HELLO_TURN_MS * G_TIME_SPAN_MILLISECOND) {
+        agent->turn = now;
+        agent->hellos = 0;
+    }
+    if (++agent->hellos <= HELLOS)
+        return TRUE;
+    if (!agent->waits)
+        stead_wire_later(agent->wire, HELLO_TURN_MS, say_late_hello, stead_agent_ref(agent), unref);
+    agent->waits = TRUE;
+    return FALSE;
+}
+
 void stead_agent_port_changed(SteadAgent *agent, gboolean open)
 {
     g_mutex_lock(&agent->lock);
     agent->ready = FALSE;
+    agent->open = open;
     stead_agent_lose_calls(agent, EPIPE, "the agent has ended");
     g_cond_broadcast(&agent->changed);
+    gboolean now = open && !agent->waits && may_say_hello(agent);
     g_mutex_unlock(&agent->lock);
-    if (open)
+    if (now)
         say_hello(agent, NULL);
 }
 

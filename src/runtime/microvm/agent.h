@@ -57,7 +57,8 @@ gboolean stead_agent_sync(SteadAgent *agent, gint64 deadline, GCancellable *canc
                           GError **error);
 
 /* Asks the guest to go down; it has said that it will. */
-gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GError **error);
+gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GCancellable *cancellable,
+                               GError **error);
 
 /* Gives a clone its identity; GUEST, naming the step, unless all of it was done. */
 gboolean stead_agent_renew(SteadAgent *agent, const GuestRenew *renew, gint64 deadline,

@@ -60,11 +60,12 @@ void stead_agent_end_call(AgentCall *call)
     gboolean abandoned =
         call->sent && !call->done && agent->ready && call->number <= GUEST_CHANNELS;
     g_hash_table_remove(agent->calls, GUINT_TO_POINTER((guint)call->number));
-    if (abandoned)
+    /* Sent before the channel can be anybody else's, who would be closed in its place. */
+    if (abandoned) {
         agent->given_up[call->number] = TRUE;
-    g_mutex_unlock(&agent->lock);
-    if (abandoned)
         stead_agent_send(agent, GUEST_CLOSE, call->number, NULL, 0, NULL);
+    }
+    g_mutex_unlock(&agent->lock);
 }
 
 /* ---- what comes (lock held) ---- */

@@ -42,6 +42,10 @@ struct _SteadAgent {
     GHashTable *calls;                     /* number → AgentCall, borrowed from the callers */
     gboolean given_up[GUEST_CHANNELS + 1]; /* channels without a call that are in use yet */
     guint64 nonce;
+    gint64 turn;    /* when the guest's began to open its end, monotonic */
+    guint hellos;   /* that it made us say in it */
+    gboolean open;  /* its end of the channel, as it said last */
+    gboolean waits; /* a HELLO, for the next turn */
     gboolean ready;
     gboolean closed;
     guint next_tag;
@@ -51,6 +55,7 @@ struct _SteadAgent {
 
 SteadAgent *stead_agent_ref(SteadAgent *agent);
 
+/* Never waits, and takes no lock of the agent's: it may be held. */
 gboolean stead_agent_send(SteadAgent *agent, guint type, guint channel, const void *payload,
                           gsize length, GError **error);
 /* The length of a payload that was written; 0 with INVALID when it is none. */

@@ -12,7 +12,8 @@ gboolean stead_agent_sync(SteadAgent *agent, gint64 deadline, GCancellable *canc
     return done != NULL;
 }
 
-gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GError **error)
+gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GCancellable *cancellable,
+                               GError **error)
 {
     guint8 payload[4];
     GuestFields fields = guest_fields_writer(payload, sizeof payload);
@@ -21,7 +22,7 @@ gboolean stead_agent_shut_down(SteadAgent *agent, gint64 deadline, GError **erro
     gsize length = stead_agent_end_fields(&fields, error);
     g_autoptr(GBytes) done = length == 0 ? NULL
                                          : stead_agent_ask(agent, GUEST_SHUTDOWN, payload, length,
-                                                           GUEST_OK, deadline, NULL, error);
+                                                           GUEST_OK, deadline, cancellable, error);
     return done != NULL;
 }
 

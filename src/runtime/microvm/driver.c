@@ -5,10 +5,14 @@
 #include "runtime/microvm/internal.h"
 #include "runtime/microvm/tsc.h"
 
+/* Engines that are looked at at a time. */
+#define LOOKS_MAX 32
+
 static void clear(gpointer data)
 {
     SteadMicrovm *microvm = data;
     g_hash_table_unref(microvm->monitors);
+    g_hash_table_unref(microvm->processes);
     g_hash_table_unref(microvm->attaching);
     stead_frozen_cache_free(microvm->frozen);
     g_mutex_clear(&microvm->lock);
@@ -52,6 +56,9 @@ static void microvm_free(gpointer self)
 {
     SteadMicrovm *microvm = self;
     microvm->closed = TRUE;
+    stead_wires_close(microvm->wires);
+    g_thread_pool_free(g_steal_pointer(&microvm->looks), FALSE, TRUE);
+    stead_process_forget_all(microvm);
     stead_wires_free(g_steal_pointer(&microvm->wires));
     g_mutex_lock(&microvm->lock);
     g_hash_table_remove_all(microvm->monitors);
@@ -100,6 +107,9 @@ SteadRuntime *stead_microvm_runtime_new(const SteadPaths *paths, const SteadKvm 
     microvm->wires = stead_wires_new();
     microvm->frozen = stead_frozen_cache_new();
     microvm->monitors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, stead_monitor_unref);
+    microvm->processes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, stead_process_unref);
+    microvm->looks = g_thread_pool_new(stead_microvm_run_look, microvm, LOOKS_MAX, FALSE, NULL);
     microvm->attaching = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&microvm->lock);
     g_cond_init(&microvm->attached);

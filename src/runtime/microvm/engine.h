@@ -41,7 +41,7 @@ typedef struct {
     GStrv (*args)(const char *path, const SteadMachine *machine, const SteadEngineFds *fds);
     /* Writes a machine that stands still to DIR/memory and DIR/state. */
     gboolean (*save)(SteadMonitor *monitor, const SteadMachine *machine, const char *dir,
-                     GError **error);
+                     GCancellable *cancellable, GError **error);
     /* An engine that waits for it takes a state over, and stands still. */
     gboolean (*load)(SteadMonitor *monitor, int state, GError **error);
 } SteadEngineProgram;
@@ -64,10 +64,10 @@ GStrv stead_vmm_args(const char *path, const SteadMachine *machine, const SteadE
 /* ---- save_qemu.c, save_vmm.c ---- */
 
 gboolean stead_qemu_save(SteadMonitor *monitor, const SteadMachine *machine, const char *dir,
-                         GError **error);
+                         GCancellable *cancellable, GError **error);
 gboolean stead_qemu_load(SteadMonitor *monitor, int state, GError **error);
 gboolean stead_vmm_save(SteadMonitor *monitor, const SteadMachine *machine, const char *dir,
-                        GError **error);
+                        GCancellable *cancellable, GError **error);
 gboolean stead_vmm_load(SteadMonitor *monitor, int state, GError **error);
 
 /* An empty file of a frozen machine, for writing; -1 upon failure. */

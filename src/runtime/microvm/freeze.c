@@ -25,29 +25,35 @@ int stead_frozen_make(const char *dir, const char *name, GError **error)
     return fd;
 }
 
-static gboolean settle(const SteadMonitor *monitor, GError **error)
+static gboolean settle(const SteadMonitor *monitor, GCancellable *cancellable, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + SETTLE_MS * G_TIME_SPAN_MILLISECOND;
     g_autoptr(GError) why = NULL;
-    if (!stead_monitor_await_end(monitor, deadline, NULL, &why) &&
-        g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
+    gboolean ended = stead_monitor_await_end(monitor, deadline, cancellable, &why);
+    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT))
         return TRUE;
+    if (!ended) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
     stead_set_error(error, STEAD_ERROR_STATE, NULL, "it ended before it was frozen");
     return FALSE;
 }
 
 gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const char *dir,
-                              SteadCopyFunc copy_disks, gpointer data, GError **error)
+                              SteadCopyFunc copy_disks, gpointer data, GCancellable *cancellable,
+                              GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + SYNC_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     const SteadEngineProgram *program = stead_engine_program(machine->engine);
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, machine->id, error);
-    if (monitor == NULL || !stead_agent_sync(monitor->agent, deadline, NULL, error) ||
-        !settle(monitor, error) || !stead_monitor_halt(monitor, TRUE, error))
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, machine->id, cancellable, error);
+    if (monitor == NULL || !stead_agent_sync(monitor->agent, deadline, cancellable, error) ||
+        !settle(monitor, cancellable, error) || !stead_monitor_halt(monitor, cancellable, error))
         return FALSE;
-    gboolean done = program->save(monitor, machine, dir, error) &&
+    gboolean done = program->save(monitor, machine, dir, cancellable, error) &&
                     (copy_disks == NULL || copy_disks(data, error));
-    GError **why = done ? error : NULL;
-    done = stead_monitor_halt(monitor, FALSE, why) && done;
-    return done && stead_frozen_seal(dir, error);
+    if (done)
+        return stead_monitor_go_on(monitor, error) && stead_frozen_seal(dir, error);
+    stead_monitor_let_go(monitor);
+    return FALSE;
 }

@@ -25,7 +25,7 @@ SteadExecResult *stead_microvm_exec(gpointer self, const char *id, const char *c
                                     GCancellable *cancellable, GError **error)
 {
     gint64 deadline = deadline_after(timeout_ms);
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, cancellable, error);
     if (monitor == NULL ||
         !stead_agent_await_ready(monitor->agent, MIN(deadline, deadline_after(PING_TIMEOUT_MS)),
                                  cancellable, error))
@@ -58,7 +58,7 @@ static SteadStream *open_stream(SteadAgent *agent, const SteadStreamRequest *req
 SteadStream *stead_microvm_stream(gpointer self, const char *id, const SteadStreamRequest *request,
                                   GCancellable *cancellable, GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, cancellable, error);
     if (monitor == NULL || !stead_agent_await_ready(monitor->agent, deadline_after(PING_TIMEOUT_MS),
                                                     cancellable, error))
         return NULL;
@@ -78,7 +78,7 @@ SteadStream *stead_microvm_stream(gpointer self, const char *id, const SteadStre
 
 gboolean stead_microvm_agent_ping(gpointer self, const char *id, GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, NULL, error);
     if (monitor == NULL)
         return FALSE;
     if (!stead_agent_is_ready(monitor->agent) || stead_monitor_is_nameless(monitor)) {
@@ -104,7 +104,7 @@ static void add_addresses(const GuestInterface *interface, GPtrArray *addresses)
 
 GStrv stead_microvm_addresses(gpointer self, const char *id, GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, NULL, error);
     g_autoptr(GBytes) answer =
         monitor == NULL
             ? NULL
@@ -195,7 +195,7 @@ gboolean stead_microvm_renew(gpointer self, const char *id, const SteadIdentity 
     gint64 deadline = deadline_after(timeout_ms);
     guint8 entropy[64];
     g_autofree GuestRenew *renew = g_new0(GuestRenew, 1);
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, cancellable, error);
     if (monitor == NULL || !fill(identity, renew, error))
         return FALSE;
     if (getrandom(entropy, sizeof entropy, 0) == (ssize_t)sizeof entropy)

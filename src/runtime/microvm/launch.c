@@ -106,9 +106,9 @@ static gboolean await_up(SteadMicrovm *microvm, const SteadEngineProgram *progra
                          const SteadMachine *machine, int state, GError **error)
 {
     g_autoptr(GError) why = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, NULL, &why);
     if (monitor && (state < 0 || go_on(program, monitor, state, &why))) {
-        stead_monitor_tell(monitor);
+        stead_process_tell(monitor->process);
         return TRUE;
     }
     if (why && !g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE)) {

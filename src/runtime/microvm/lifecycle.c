@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a machine to a running engine and back, and which there are. An engine that runs is a
- * process on record; each operation looks for it first, and is done when it is as it should be.
+ * From a machine to a running engine and back. An engine that runs is a process on record; each
+ * operation looks for it first, and is done when it is as it should be.
  */
 #include "base/detached.h"
 #include "base/error.h"
@@ -52,7 +52,7 @@ gboolean stead_microvm_prepare(gpointer self, const SteadMachine *machine, GErro
 gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError **error)
 {
     g_autoptr(GError) why = NULL;
-    g_autoptr(SteadMonitor) running = stead_monitor_attach(self, machine->id, &why);
+    g_autoptr(SteadMonitor) running = stead_monitor_attach(self, machine->id, NULL, &why);
     if (running)
         return TRUE;
     if (why) {
@@ -66,12 +66,16 @@ gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError 
 }
 
 /* The agent, where it answers, shuts the system down whatever its power button is set to. */
-static gboolean ask_down(const SteadMonitor *monitor, GError **error)
+static gboolean ask_down(const SteadMonitor *monitor, GCancellable *cancellable, GError **error)
 {
+    const SteadQmpCommand button = {
+        .name = "system_powerdown", .fd = -1, .cancellable = cancellable};
     gint64 deadline = g_get_monotonic_time() + ASK_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
-    return (stead_agent_is_ready(monitor->agent) &&
-            stead_agent_shut_down(monitor->agent, deadline, NULL)) ||
-           stead_qmp_do(monitor->qmp, "system_powerdown", NULL, -1, error);
+    if (stead_agent_is_ready(monitor->agent) &&
+        stead_agent_shut_down(monitor->agent, deadline, cancellable, NULL))
+        return TRUE;
+    g_autoptr(JsonNode) pressed = stead_qmp_ask(monitor->qmp, &button, error);
+    return pressed != NULL;
 }
 
 static gboolean await_down(const SteadMonitor *monitor, gint64 deadline, GCancellable *cancellable,
@@ -80,7 +84,7 @@ static gboolean await_down(const SteadMonitor *monitor, gint64 deadline, GCancel
     for (;;) {
         g_autoptr(GError) why = NULL;
         gint64 again = g_get_monotonic_time() + ASK_AGAIN_MS * G_TIME_SPAN_MILLISECOND;
-        if (!ask_down(monitor, &why) && stead_qmp_is_open(monitor->qmp)) {
+        if (!ask_down(monitor, cancellable, &why) && stead_qmp_is_open(monitor->qmp)) {
             g_propagate_error(error, g_steal_pointer(&why));
             return FALSE;
         }
@@ -117,8 +121,13 @@ gboolean stead_microvm_stop(gpointer self, const char *id, guint64 timeout_ms,
     gint64 deadline =
         g_get_monotonic_time() + (gint64)MIN(timeout_ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND;
     g_autoptr(GError) why = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(self, id, &why);
-    if (monitor == NULL && why) {
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(self, id, cancellable, &why);
+    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT)) {
+        stead_set_error(error, STEAD_ERROR_UNAVAILABLE, "End it without asking: stead stop --force",
+                        "%s", why->message);
+        return FALSE;
+    }
+    if (why) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
@@ -132,52 +141,20 @@ gboolean stead_microvm_kill(gpointer self, const char *id, GError **error)
     return stead_detached_end(record, TRUE, error) && tidy(self, id, error);
 }
 
-gboolean stead_microvm_pause(gpointer self, const char *id, GError **error)
+gboolean stead_microvm_pause(gpointer self, const char *id, GCancellable *cancellable,
+                             GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
-    return monitor && stead_qmp_do(monitor->qmp, "stop", NULL, -1, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, cancellable, error);
+    return monitor && stead_monitor_pause(monitor, cancellable, error);
 }
 
 gboolean stead_microvm_resume(gpointer self, const char *id, GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, NULL, error);
     return monitor && stead_qmp_do(monitor->qmp, "cont", NULL, -1, error);
 }
 
 gboolean stead_microvm_destroy(gpointer self, const char *id, GError **error)
 {
     return stead_microvm_kill(self, id, error);
-}
-
-/* An engine that does not answer is there all the same. */
-static SteadActual *look_at(SteadMicrovm *microvm, const char *id)
-{
-    g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
-    if (!stead_detached_is_running(record, NULL))
-        return NULL;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, &error);
-    if (monitor && stead_monitor_refresh(monitor, NULL))
-        return stead_monitor_actual(monitor);
-    if (error)
-        g_warning("the engine of %s: %s", id, error->message);
-    SteadActual *actual = g_new0(SteadActual, 1);
-    actual->id = g_strdup(id);
-    actual->domain = g_strdup(id);
-    actual->state = STEAD_STATE_RUNNING;
-    return actual;
-}
-
-GPtrArray *stead_microvm_list(gpointer self, GError **error)
-{
-    SteadMicrovm *microvm = self;
-    GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)stead_actual_free);
-    g_autofree char *path = g_build_filename(microvm->paths->run, "instances", NULL);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    for (const char *name; dir && (name = g_dir_read_name(dir)) != NULL;) {
-        SteadActual *actual = g_uuid_string_is_valid(name) ? look_at(microvm, name) : NULL;
-        if (actual)
-            g_ptr_array_add(list, actual);
-    }
-    return list;
 }

@@ -46,10 +46,14 @@ gboolean stead_logger_start(const SteadMachine *machine, int pipe, GError **erro
 
 gboolean stead_logger_finish(const char *run_dir, GError **error)
 {
+    g_autoptr(GError) why = NULL;
     g_autofree char *record = record_in(run_dir);
-    stead_autofd process = stead_detached_open(record);
+    stead_autofd process = stead_detached_open(record, &why);
     struct pollfd poller = {.fd = process, .events = POLLIN};
     while (process >= 0 && poll(&poller, 1, FINISH_TIMEOUT_MS) < 0 && errno == EINTR)
         ;
-    return stead_detached_end(record, TRUE, error);
+    if (why == NULL)
+        return stead_detached_end(record, TRUE, error);
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
 }

@@ -8,6 +8,7 @@
 #include "runtime/microvm/migration.h"
 
 #include <errno.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,14 +37,16 @@
 #define FLAGS 0xfffU
 
 typedef struct {
-    int from, memory, state;
-    const char *block;
-    guint64 size;
+    const SteadMigration *migration;
     guint8 *buffer;
     gsize at, end;
     GByteArray *kept; /* what goes to the state */
-    gboolean failed;  /* the stream ended, or its descriptor failed */
-    gboolean ours;    /* the current block is the guest's memory */
+    guint silence_ms;
+    gint64 wait_us;  /* what is left of the time for waiting */
+    guint64 pages;   /* of the guest's memory, told so far */
+    GError *error;   /* it did not come, and why */
+    gboolean failed; /* the stream ended, or that */
+    gboolean ours;   /* the current block is the guest's memory */
 } Split;
 
 static gboolean fail(GError **error, const char *why)
@@ -52,12 +55,33 @@ static gboolean fail(GError **error, const char *why)
     return FALSE;
 }
 
+/* Waits until there is something to read, or its end. What we do ourselves meanwhile, as writing to
+ * a slow disk, is not counted. */
+static gboolean await_bytes(Split *split)
+{
+    const SteadMigration *migration = split->migration;
+    GPollFD fds[2] = {{.fd = migration->from, .events = G_IO_IN | G_IO_HUP}};
+    gboolean cancellable_too = g_cancellable_make_pollfd(migration->cancellable, &fds[1]);
+    gint64 began = g_get_monotonic_time();
+    int n = g_poll(fds, cancellable_too ? 2 : 1,
+                   (int)MIN((gint64)split->silence_ms, split->wait_us / G_TIME_SPAN_MILLISECOND));
+    split->wait_us = MAX(0, split->wait_us - (g_get_monotonic_time() - began));
+    if (cancellable_too)
+        g_cancellable_release_fd(migration->cancellable);
+    if (g_cancellable_is_cancelled(migration->cancellable))
+        stead_set_error(&split->error, STEAD_ERROR_CANCELLED, NULL, "cancelled");
+    else if (n == 0)
+        stead_set_error(&split->error, STEAD_ERROR_TIMEOUT, NULL,
+                        "the engine does not write its state");
+    return split->error == NULL;
+}
+
 static gboolean fill(Split *split)
 {
-    ssize_t n;
-    do
-        n = read(split->from, split->buffer, BUFFER);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = -1;
+    errno = EAGAIN;
+    while (n < 0 && (errno == EINTR || errno == EAGAIN) && await_bytes(split))
+        n = read(split->migration->from, split->buffer, BUFFER);
     split->at = 0;
     split->end = n > 0 ? (gsize)n : 0;
     return n > 0;
@@ -128,7 +152,7 @@ static gboolean take_sizes(Split *split, guint64 total, GError **error)
         pass_word(split, 8); /* its address: with x-ignore-shared */
         if (split->failed || size == 0 || size > total || n == BLOCKS_MAX)
             return fail(error, "its list of memory blocks");
-        found |= g_str_equal(name, split->block) && size == split->size;
+        found |= g_str_equal(name, split->migration->block) && size == split->migration->size;
         total -= size;
     }
     return found || fail(error, "the guest's memory is not among its blocks");
@@ -136,14 +160,21 @@ static gboolean take_sizes(Split *split, guint64 total, GError **error)
 
 static gboolean write_page(const Split *split, guint64 address, const guint8 *page, GError **error)
 {
-    if (address > split->size - PAGE)
+    if (address > split->migration->size - PAGE)
         return fail(error, "a page beyond the guest's memory");
-    if (pwrite(split->memory, page, PAGE, (off_t)address) == PAGE)
+    if (pwrite(split->migration->memory, page, PAGE, (off_t)address) == PAGE)
         return TRUE;
     int saved = errno;
     g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved), "writing the memory: %s",
                 g_strerror(saved));
     return FALSE;
+}
+
+/* The machine stands still, so that each page comes once; what a device wrote meanwhile, twice. */
+static gboolean count_page(Split *split, GError **error)
+{
+    return ++split->pages <= 2 * (split->migration->size / PAGE) ||
+           fail(error, "it has more pages than the guest's memory");
 }
 
 static gboolean take_page(Split *split, guint64 word, GError **error)
@@ -159,7 +190,7 @@ static gboolean take_page(Split *split, guint64 word, GError **error)
         head[length] = (guint8)strlen(name);
         memcpy(head + length + 1, name, head[length]);
         length += 1u + head[length];
-        split->ours = g_str_equal(name, split->block);
+        split->ours = g_str_equal(name, split->migration->block);
     }
     gsize body = word & FLAG_PAGE ? PAGE : 1;
     take(split, page, body);
@@ -167,8 +198,9 @@ static gboolean take_page(Split *split, guint64 word, GError **error)
         return fail(error, "it is cut short");
     if (split->ours)
         /* The file is empty, so that a page of zeros is there already. */
-        return body == 1 ? page[0] == 0 || fail(error, "a page of no known content")
-                         : write_page(split, word & ~(guint64)FLAGS, page, error);
+        return count_page(split, error) &&
+               (body == 1 ? page[0] == 0 || fail(error, "a page of no known content")
+                          : write_page(split, word & ~(guint64)FLAGS, page, error));
     keep(split, head, length);
     keep(split, page, body);
     return TRUE;
@@ -245,9 +277,11 @@ static gboolean take_rest(Split *split, GError **error)
         if (split->kept->len > STEAD_MIGRATION_STATE_MAX)
             return fail(error, "it is too large");
     } while (fill(split));
+    if (split->error)
+        return FALSE;
     const guint8 *bytes = split->kept->data;
     for (gsize done = 0; done < split->kept->len;) {
-        ssize_t n = write(split->state, bytes + done, split->kept->len - done);
+        ssize_t n = write(split->migration->state, bytes + done, split->kept->len - done);
         if (n < 0 && errno != EINTR) {
             int saved = errno;
             g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(saved),
@@ -259,19 +293,26 @@ static gboolean take_rest(Split *split, GError **error)
     return TRUE;
 }
 
-gboolean stead_migration_split(int from, const char *block, guint64 size, int memory, int state,
-                               GError **error)
+gboolean stead_migration_split(const SteadMigration *migration, GError **error)
 {
     g_autofree guint8 *buffer = g_malloc(BUFFER);
     g_autoptr(GByteArray) kept = g_byte_array_new();
-    Split split = {.from = from,
-                   .memory = memory,
-                   .state = state,
-                   .block = block,
-                   .size = size,
+    g_autoptr(GError) why = NULL;
+    guint silence_ms = migration->silence_ms ? migration->silence_ms : STEAD_MIGRATION_SILENCE_MS;
+    guint64 wait_ms = (guint64)STEAD_MIGRATION_SILENCES * silence_ms +
+                      migration->size / STEAD_MIGRATION_BYTES_PER_MS;
+    Split split = {.migration = migration,
                    .buffer = buffer,
-                   .kept = kept};
-    if (size < PAGE)
+                   .kept = kept,
+                   .silence_ms = silence_ms,
+                   .wait_us = (gint64)MIN(wait_ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND};
+    if (migration->size < PAGE)
         return fail(error, "no memory");
-    return take_head(&split, error) && take_ram(&split, error) && take_rest(&split, error);
+    if (!g_unix_set_fd_nonblocking(migration->from, TRUE, error))
+        return FALSE;
+    if (take_head(&split, &why) && take_ram(&split, &why) && take_rest(&split, &why))
+        return TRUE;
+    /* What did not come makes no sense, either. */
+    g_propagate_error(error, split.error ? split.error : g_steal_pointer(&why));
+    return FALSE;
 }

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A running engine as the daemon sees it: a process on record, a QMP connection that tells what
- * happens to it, and the agent's channel.
+ * The connections to a running engine: QMP, which tells what happens to it, and the agent's
+ * channel. They are made by whoever needs them first, and kept for all. An engine has one QMP
+ * client, so of several who want them at once one connects and the others wait for that.
  *
- * The end of the QMP connection is the beginning of the engine's end, which is told when its
- * process is gone: only then may there be another one. What it said last tells why: a guest that
- * went down says SHUTDOWN, one that panicked says so; an engine that says nothing was killed or
- * died, and the instance has failed.
+ * An engine may stop answering at any moment, and its guest may be why: whoever waits has a
+ * deadline, and may be cancelled. What becomes of the process stands in process.c.
  */
 #include <errno.h>
-#include <glib-unix.h>
-#include <poll.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/detached.h"
 #include "base/error.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/internal.h"
 
 /* An engine that does not answer may be about to end. */
@@ -26,11 +23,9 @@ static void clear(gpointer data)
     SteadMonitor *monitor = data;
     stead_qmp_unref(monitor->qmp);
     stead_agent_unref(monitor->agent);
-    stead_clear_fd(&monitor->process);
     g_mutex_clear(&monitor->lock);
     g_cond_clear(&monitor->changed);
-    g_free(monitor->id);
-    g_free(monitor->run_dir);
+    stead_process_unref(monitor->process);
     stead_microvm_unref(monitor->microvm);
 }
 
@@ -53,332 +48,169 @@ gboolean stead_monitor_is_nameless(SteadMonitor *monitor)
     return nameless;
 }
 
-SteadActual *stead_monitor_actual(SteadMonitor *monitor)
-{
-    SteadActual *actual = g_new0(SteadActual, 1);
-    actual->id = g_strdup(monitor->id);
-    actual->domain = g_strdup(monitor->id);
-    g_mutex_lock(&monitor->lock);
-    actual->state = monitor->ended    ? STEAD_STATE_STOPPED
-                    : monitor->paused ? STEAD_STATE_PAUSED
-                                      : STEAD_STATE_RUNNING;
-    actual->failed = monitor->ended && (!monitor->shut || monitor->crashed);
-    actual->rebooting = monitor->ended && monitor->rebooted;
-    g_mutex_unlock(&monitor->lock);
-    return actual;
-}
-
-/* ---- telling ---- */
-
-typedef struct {
-    SteadMonitor *monitor;
-    SteadActual *actual;
-} News;
-
-/* The end of an engine is no news of an instance that has another by now. */
-static gboolean is_stale(SteadMonitor *monitor)
-{
-    SteadMicrovm *microvm = monitor->microvm;
-    g_mutex_lock(&microvm->lock);
-    const SteadMonitor *current = g_hash_table_lookup(microvm->monitors, monitor->id);
-    g_mutex_unlock(&microvm->lock);
-    return current && current != monitor;
-}
-
-static gboolean has_ended(int process, int timeout_ms)
-{
-    struct pollfd poller = {.fd = process, .events = POLLIN};
-    return poll(&poller, 1, timeout_ms) > 0;
-}
-
-static gboolean deliver(gpointer data)
-{
-    News *news = data;
-    SteadMicrovm *microvm = news->monitor->microvm;
-    if (!microvm->closed && microvm->func && !is_stale(news->monitor))
-        microvm->func(news->actual, microvm->data);
-    stead_actual_free(news->actual);
-    stead_monitor_unref(news->monitor);
-    g_free(news);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean on_process_end(int process, GIOCondition condition, gpointer data)
-{
-    return deliver(data);
-}
-
-static gboolean tell_on_main(gpointer data)
-{
-    const News *news = data;
-    int process = news->monitor->process;
-    if (news->actual->state != STEAD_STATE_STOPPED || news->monitor->microvm->closed ||
-        has_ended(process, 0))
-        return deliver(data);
-    g_unix_fd_add(process, G_IO_IN, on_process_end, data);
-    return G_SOURCE_REMOVE;
-}
-
-static void tell(SteadMonitor *monitor, SteadActual *actual)
-{
-    News *news = g_new0(News, 1);
-    news->monitor = stead_monitor_ref(monitor);
-    news->actual = actual;
-    g_main_context_invoke_full(NULL, G_PRIORITY_DEFAULT, tell_on_main, news, NULL);
-}
-
-void stead_monitor_tell(SteadMonitor *monitor)
-{
-    tell(monitor, stead_monitor_actual(monitor));
-}
-
+/* (wires' thread) */
 static void on_agent(guint32 flags, gpointer data)
 {
     SteadMonitor *monitor = data;
     g_mutex_lock(&monitor->lock);
     monitor->is_init = (flags & GUEST_AGENT_IS_INIT) != 0;
     g_mutex_unlock(&monitor->lock);
-    SteadActual *actual = stead_monitor_actual(monitor);
-    actual->agent = TRUE;
-    actual->nameless = stead_monitor_is_nameless(monitor);
-    tell(monitor, actual);
+    stead_process_tell_agent(monitor->process, stead_monitor_is_nameless(monitor));
 }
 
-/* ---- events (wires' thread) ---- */
-
-static void forget(SteadMonitor *monitor)
+gboolean stead_monitor_refresh(SteadMonitor *monitor, GError **error)
 {
-    SteadMicrovm *microvm = monitor->microvm;
-    g_mutex_lock(&microvm->lock);
-    if (g_hash_table_lookup(microvm->monitors, monitor->id) == monitor)
-        g_hash_table_remove(microvm->monitors, monitor->id);
-    g_mutex_unlock(&microvm->lock);
-}
-
-static void on_end(SteadMonitor *monitor, JsonObject *data)
-{
-    g_mutex_lock(&monitor->lock);
-    monitor->ended = TRUE;
-    g_cond_broadcast(&monitor->changed);
-    g_mutex_unlock(&monitor->lock);
-    stead_agent_close(monitor->agent);
-    forget(monitor);
-    tell(monitor, stead_monitor_actual(monitor));
-}
-
-static void on_shutdown(SteadMonitor *monitor, JsonObject *data)
-{
-    const char *reason = data ? json_object_get_string_member_with_default(data, "reason", "") : "";
-    g_mutex_lock(&monitor->lock);
-    monitor->shut = TRUE;
-    monitor->crashed |= g_str_equal(reason, "guest-panic");
-    monitor->rebooted = g_str_equal(reason, "guest-reset");
-    g_mutex_unlock(&monitor->lock);
-}
-
-static void set_paused(SteadMonitor *monitor, gboolean paused)
-{
-    g_mutex_lock(&monitor->lock);
-    gboolean news = monitor->paused != paused && !monitor->frozen;
-    if (!monitor->frozen)
-        monitor->paused = paused;
-    g_mutex_unlock(&monitor->lock);
-    if (news)
-        tell(monitor, stead_monitor_actual(monitor));
-}
-
-static void on_stop(SteadMonitor *monitor, JsonObject *data)
-{
-    set_paused(monitor, TRUE);
-}
-
-static void on_resume(SteadMonitor *monitor, JsonObject *data)
-{
-    set_paused(monitor, FALSE);
-}
-
-static void on_port(SteadMonitor *monitor, JsonObject *data)
-{
-    gboolean open = data && json_object_get_boolean_member_with_default(data, "open", FALSE);
-    g_mutex_lock(&monitor->lock);
-    monitor->named = FALSE; /* it boots, or its agent begins anew */
-    g_mutex_unlock(&monitor->lock);
-    if (monitor->agent)
-        stead_agent_port_changed(monitor->agent, open);
-}
-
-/* A failure to load ends the engine, which says it well enough. */
-static void on_migration(SteadMonitor *monitor, JsonObject *data)
-{
-    const char *status = data ? json_object_get_string_member_with_default(data, "status", "") : "";
-    g_mutex_lock(&monitor->lock);
-    monitor->loaded |= g_str_equal(status, "completed");
-    g_cond_broadcast(&monitor->changed);
-    g_mutex_unlock(&monitor->lock);
-}
-
-gboolean stead_monitor_await_loaded(SteadMonitor *monitor, gint64 deadline, GError **error)
-{
-    g_mutex_lock(&monitor->lock);
-    while (!monitor->loaded && !monitor->ended)
-        if (!g_cond_wait_until(&monitor->changed, &monitor->lock, deadline))
-            break;
-    gboolean loaded = monitor->loaded;
-    gboolean ended = monitor->ended;
-    g_mutex_unlock(&monitor->lock);
-    if (!loaded)
-        stead_set_error(error, ended ? STEAD_ERROR_UNAVAILABLE : STEAD_ERROR_TIMEOUT, NULL,
-                        ended ? "its engine has ended" : "its engine does not take the state");
-    return loaded;
-}
-
-static void on_panic(SteadMonitor *monitor, JsonObject *data)
-{
-    g_mutex_lock(&monitor->lock);
-    monitor->crashed = TRUE;
-    g_mutex_unlock(&monitor->lock);
-}
-
-static const struct {
-    const char *name;
-    void (*func)(SteadMonitor *monitor, JsonObject *data);
-} events[] = {
-    {"SHUTDOWN", on_shutdown},    {"STOP", on_stop},
-    {"RESUME", on_resume},        {"VSERPORT_CHANGE", on_port},
-    {"GUEST_PANICKED", on_panic}, {"MIGRATION", on_migration},
-};
-
-static void on_event(const char *event, JsonObject *data, gpointer user)
-{
-    if (event == NULL) {
-        on_end(user, NULL);
-        return;
-    }
-    for (gsize i = 0; i < G_N_ELEMENTS(events); i++)
-        if (g_str_equal(event, events[i].name))
-            events[i].func(user, data);
+    SteadProcess *process = monitor->process;
+    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-status", NULL, -1, error);
+    if (answer == NULL)
+        return FALSE;
+    const char *status = stead_json_text_in(stead_json_object(answer), "status");
+    g_mutex_lock(&process->lock);
+    if (!process->frozen)
+        process->paused = g_strcmp0(status, "paused") == 0;
+    g_mutex_unlock(&process->lock);
+    return TRUE;
 }
 
 /* ---- attaching ---- */
 
-gboolean stead_monitor_refresh(SteadMonitor *monitor, GError **error)
-{
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-status", NULL, -1, error);
-    if (answer == NULL)
-        return FALSE;
-    JsonObject *object = JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
-    const char *status =
-        object ? json_object_get_string_member_with_default(object, "status", "") : "";
-    g_mutex_lock(&monitor->lock);
-    if (!monitor->frozen)
-        monitor->paused = g_str_equal(status, "paused");
-    g_mutex_unlock(&monitor->lock);
-    return TRUE;
-}
-
-gboolean stead_monitor_halt(SteadMonitor *monitor, gboolean halt, GError **error)
-{
-    g_mutex_lock(&monitor->lock);
-    gboolean paused = monitor->paused;
-    if (halt)
-        monitor->frozen = TRUE;
-    g_mutex_unlock(&monitor->lock);
-    gboolean done =
-        (paused && !halt) || stead_qmp_do(monitor->qmp, halt ? "stop" : "cont", NULL, -1, error);
-    /* The answer to "cont" follows its event. */
-    g_mutex_lock(&monitor->lock);
-    if (!halt || !done)
-        monitor->frozen = FALSE;
-    g_mutex_unlock(&monitor->lock);
-    return done;
-}
-
-static SteadMonitor *monitor_new(SteadMicrovm *microvm, const char *id, int process)
+static SteadMonitor *monitor_new(SteadMicrovm *microvm, SteadProcess *process)
 {
     SteadMonitor *monitor = g_atomic_rc_box_new0(SteadMonitor);
     monitor->microvm = stead_microvm_ref(microvm);
-    monitor->id = g_strdup(id);
-    monitor->run_dir = stead_microvm_path(microvm, id, NULL);
     monitor->process = process;
     g_mutex_init(&monitor->lock);
     g_cond_init(&monitor->changed);
     return monitor;
 }
 
+/* The QMP's last word on it. */
+static void on_release(gpointer data)
+{
+    SteadMonitor *monitor = data;
+    g_mutex_lock(&monitor->lock);
+    gboolean lost = monitor->attached;
+    g_mutex_unlock(&monitor->lock);
+    stead_process_closed(monitor->process, lost);
+    stead_monitor_unref(monitor);
+}
+
 /* The agent's channel first: a machine that goes on from a frozen one finds it connected, as it
  * was. */
-static gboolean connect_all(SteadMonitor *monitor, GError **error)
+static gboolean connect_all(SteadMonitor *monitor, GCancellable *cancellable, GError **error)
 {
     SteadMicrovm *microvm = monitor->microvm;
-    g_autofree char *agent = stead_microvm_path(microvm, monitor->id, "agent.sock");
-    g_autofree char *qmp = stead_microvm_path(microvm, monitor->id, "qmp.sock");
+    g_autofree char *agent = stead_microvm_path(microvm, monitor->process->id, "agent.sock");
+    g_autofree char *qmp = stead_microvm_path(microvm, monitor->process->id, "qmp.sock");
     monitor->agent = stead_agent_open(microvm->wires, agent, on_agent, stead_monitor_ref(monitor),
                                       stead_monitor_unref, error);
     if (monitor->agent == NULL)
         return FALSE;
-    monitor->qmp = stead_qmp_open(microvm->wires, qmp, on_event, stead_monitor_ref(monitor),
-                                  stead_monitor_unref, error);
+    stead_process_opened(monitor->process);
+    monitor->qmp = stead_qmp_open(microvm->wires, qmp, stead_monitor_on_event,
+                                  stead_monitor_ref(monitor), on_release, cancellable, error);
     return monitor->qmp != NULL;
 }
 
-static SteadMonitor *attach_anew(SteadMicrovm *microvm, const char *id, GError **error)
+static SteadMonitor *attach_anew(SteadMicrovm *microvm, const char *id, GCancellable *cancellable,
+                                 GError **error)
 {
     g_autofree char *record = stead_microvm_path(microvm, id, "engine.pid");
-    int process = stead_detached_open(record);
-    if (process < 0)
+    int pidfd = stead_detached_open(record, error);
+    if (pidfd < 0)
         return NULL;
-    g_autoptr(SteadMonitor) monitor = monitor_new(microvm, id, process);
-    if (connect_all(monitor, error) && stead_monitor_refresh(monitor, error))
+    g_autoptr(SteadMonitor) monitor = monitor_new(microvm, stead_process_get(microvm, id, pidfd));
+    g_autoptr(GError) why = NULL;
+    if (connect_all(monitor, cancellable, &why) && stead_monitor_refresh(monitor, &why))
         return g_steal_pointer(&monitor);
     stead_agent_close(monitor->agent);
     stead_qmp_close(monitor->qmp);
-    if (has_ended(process, ENDING_MS))
-        g_clear_error(error);
+    gboolean may_be_ending = g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE);
+    if (!stead_process_ends(monitor->process, may_be_ending ? ENDING_MS : 0))
+        g_propagate_error(error, g_steal_pointer(&why));
     return NULL;
 }
 
-/* With the lock held: the monitor of an engine that has not begun to end. */
+/* With the lock held: the monitor of an engine that has neither hung up nor ended. */
 static SteadMonitor *find_open(const SteadMicrovm *microvm, const char *id)
 {
     SteadMonitor *monitor = g_hash_table_lookup(microvm->monitors, id);
-    return monitor && stead_qmp_is_open(monitor->qmp) ? monitor : NULL;
+    gboolean open =
+        monitor && stead_qmp_is_open(monitor->qmp) && !stead_process_ends(monitor->process, 0);
+    return open ? stead_monitor_ref(monitor) : NULL;
 }
 
-/* The monitor that there is, or NULL and the right to make one: an engine has one QMP client. */
-static SteadMonitor *claim(SteadMicrovm *microvm, const char *id)
+static void wake(GCancellable *cancellable, gpointer data)
 {
-    SteadMonitor *monitor = NULL;
+    SteadMicrovm *microvm = data;
     g_mutex_lock(&microvm->lock);
-    while ((monitor = find_open(microvm, id)) == NULL &&
-           g_hash_table_contains(microvm->attaching, id))
-        g_cond_wait(&microvm->attached, &microvm->lock);
-    if (monitor)
-        stead_monitor_ref(monitor);
+    g_cond_broadcast(&microvm->attached);
+    g_mutex_unlock(&microvm->lock);
+}
+
+/* With the lock held: waits while somebody else connects. */
+static gboolean await_other(SteadMicrovm *microvm, gint64 deadline, GCancellable *cancellable,
+                            GError **error)
+{
+    if (g_cancellable_is_cancelled(cancellable))
+        stead_set_error(error, STEAD_ERROR_CANCELLED, NULL, "cancelled");
+    else if (g_cond_wait_until(&microvm->attached, &microvm->lock, deadline))
+        return TRUE;
     else
+        stead_set_error(error, STEAD_ERROR_TIMEOUT, NULL, "its engine does not answer");
+    return FALSE;
+}
+
+/* TRUE: *monitor is the one that there is, or NULL, with the right to make one. */
+static gboolean claim(SteadMicrovm *microvm, const char *id, SteadMonitor **monitor,
+                      GCancellable *cancellable, GError **error)
+{
+    gint64 deadline = g_get_monotonic_time() + STEAD_QMP_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    gboolean done = TRUE;
+    gulong handler =
+        cancellable ? g_cancellable_connect(cancellable, G_CALLBACK(wake), microvm, NULL) : 0;
+    g_mutex_lock(&microvm->lock);
+    while ((*monitor = find_open(microvm, id)) == NULL && done &&
+           g_hash_table_contains(microvm->attaching, id))
+        done = await_other(microvm, deadline, cancellable, error);
+    if (*monitor == NULL && done)
         g_hash_table_add(microvm->attaching, g_strdup(id));
     g_mutex_unlock(&microvm->lock);
-    return monitor;
+    g_cancellable_disconnect(cancellable, handler);
+    return done || *monitor;
 }
 
-SteadMonitor *stead_monitor_attach(SteadMicrovm *microvm, const char *id, GError **error)
+/* It is everybody's from here on, unless it has hung up already. */
+static void publish(SteadMicrovm *microvm, const char *id, SteadMonitor *monitor)
 {
-    SteadMonitor *monitor = claim(microvm, id);
-    if (monitor)
-        return monitor;
-    monitor = attach_anew(microvm, id, error);
     g_mutex_lock(&microvm->lock);
-    if (monitor && stead_qmp_is_open(monitor->qmp))
+    if (monitor && stead_qmp_is_open(monitor->qmp)) {
         g_hash_table_insert(microvm->monitors, g_strdup(id), stead_monitor_ref(monitor));
+        g_mutex_lock(&monitor->lock);
+        monitor->attached = TRUE;
+        g_mutex_unlock(&monitor->lock);
+    }
     g_hash_table_remove(microvm->attaching, id);
     g_cond_broadcast(&microvm->attached);
     g_mutex_unlock(&microvm->lock);
+}
+
+SteadMonitor *stead_monitor_attach(SteadMicrovm *microvm, const char *id, GCancellable *cancellable,
+                                   GError **error)
+{
+    SteadMonitor *monitor;
+    if (!claim(microvm, id, &monitor, cancellable, error) || monitor)
+        return monitor;
+    monitor = attach_anew(microvm, id, cancellable, error);
+    publish(microvm, id, monitor);
     return monitor;
 }
 
-SteadMonitor *stead_monitor_find(SteadMicrovm *microvm, const char *id, GError **error)
+SteadMonitor *stead_monitor_find(SteadMicrovm *microvm, const char *id, GCancellable *cancellable,
+                                 GError **error)
 {
     g_autoptr(GError) why = NULL;
-    SteadMonitor *monitor = stead_monitor_attach(microvm, id, &why);
+    SteadMonitor *monitor = stead_monitor_attach(microvm, id, cancellable, &why);
     if (monitor == NULL && why)
         g_propagate_error(error, g_steal_pointer(&why));
     else if (monitor == NULL)
@@ -386,10 +218,20 @@ SteadMonitor *stead_monitor_find(SteadMicrovm *microvm, const char *id, GError *
     return monitor;
 }
 
+void stead_monitor_forget(SteadMonitor *monitor)
+{
+    SteadMicrovm *microvm = monitor->microvm;
+    const char *id = monitor->process->id;
+    g_mutex_lock(&microvm->lock);
+    if (g_hash_table_lookup(microvm->monitors, id) == monitor)
+        g_hash_table_remove(microvm->monitors, id);
+    g_mutex_unlock(&microvm->lock);
+}
+
 gboolean stead_monitor_await_end(const SteadMonitor *monitor, gint64 deadline,
                                  GCancellable *cancellable, GError **error)
 {
-    GPollFD fds[2] = {{.fd = monitor->process, .events = G_IO_IN}};
+    GPollFD fds[2] = {{.fd = monitor->process->pidfd, .events = G_IO_IN}};
     gboolean cancellable_too = g_cancellable_make_pollfd(cancellable, &fds[1]);
     int n = 0;
     do {

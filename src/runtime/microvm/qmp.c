@@ -11,7 +11,10 @@
 
 #include "base/error.h"
 #include "base/json_shape.h"
+#include "runtime/json_member.h"
 
+/* A few lines at a time. */
+#define CHUNK 4096
 /* Of one answer or event. */
 #define DEPTH_MAX 32
 #define VALUES_MAX 4096
@@ -21,7 +24,9 @@ struct _SteadQmp {
     SteadQmpFunc func;
     gpointer user;
     GDestroyNotify release;
-    GByteArray *line; /* the reader's alone */
+    GByteArray *line; /* the reader's alone, as the next two */
+    gint64 turn;      /* when the engine's began */
+    guint lines;      /* that it said in it */
     GMutex lock;      /* of what follows */
     GCond answered;
     GHashTable *answers; /* number → JsonObject; NULL while it is waited for */
@@ -52,25 +57,11 @@ void stead_qmp_unref(SteadQmp *qmp)
 
 /* ---- reading ---- */
 
-static const char *string_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && json_node_get_value_type(node) == G_TYPE_STRING ? json_node_get_string(node)
-                                                                   : NULL;
-}
-
-static JsonObject *object_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
 static void take_answer(SteadQmp *qmp, JsonObject *object)
 {
-    JsonNode *id = json_object_get_member(object, "id");
-    if (id == NULL || json_node_get_value_type(id) != G_TYPE_INT64)
+    gint64 number;
+    if (!stead_json_number_in(object, "id", &number))
         return;
-    gint64 number = json_node_get_int(id);
     g_mutex_lock(&qmp->lock);
     if (g_hash_table_contains(qmp->answers, &number))
         g_hash_table_insert(qmp->answers, g_memdup2(&number, sizeof number),
@@ -85,18 +76,26 @@ static void take_line(SteadQmp *qmp, const char *line, gsize length)
     if (stead_json_refuses(line, length, DEPTH_MAX, VALUES_MAX) ||
         !json_parser_load_from_data(parser, line, (gssize)length, NULL))
         return;
-    JsonNode *root = json_parser_get_root(parser);
-    if (root == NULL || !JSON_NODE_HOLDS_OBJECT(root))
-        return;
-    JsonObject *object = json_node_get_object(root);
-    const char *event = string_member(object, "event");
+    JsonObject *object = stead_json_object(json_parser_get_root(parser));
+    const char *event = stead_json_text_in(object, "event");
     if (event)
-        qmp->func(event, object_member(object, "data"), qmp->user);
+        qmp->func(event, stead_json_object_in(object, "data"), qmp->user);
     else
         take_answer(qmp, object);
 }
 
-static void on_bytes(const guint8 *bytes, gsize n, gpointer data)
+/* Each line costs the thread of all engines more than it cost the engine. */
+static void count_line(SteadQmp *qmp)
+{
+    gint64 now = g_get_monotonic_time();
+    if (now - qmp->turn >= STEAD_QMP_TURN_MS * G_TIME_SPAN_MILLISECOND) {
+        qmp->turn = now;
+        qmp->lines = 0;
+    }
+    qmp->lines++;
+}
+
+static guint on_bytes(const guint8 *bytes, gsize n, gpointer data)
 {
     SteadQmp *qmp = data;
     while (n > 0) {
@@ -104,16 +103,21 @@ static void on_bytes(const guint8 *bytes, gsize n, gpointer data)
         gsize part = end ? (gsize)(end - bytes) + 1 : n;
         if (qmp->line->len + part > STEAD_QMP_LINE_MAX) {
             stead_wire_close(qmp->wire);
-            return;
+            return 0;
         }
         g_byte_array_append(qmp->line, bytes, (guint)part);
         if (end) {
+            count_line(qmp);
             take_line(qmp, (const char *)qmp->line->data, qmp->line->len);
             g_byte_array_set_size(qmp->line, 0);
         }
         bytes += part;
         n -= part;
     }
+    if (qmp->lines <= STEAD_QMP_LINES)
+        return 0;
+    qmp->lines = 0;
+    return STEAD_QMP_TURN_MS;
 }
 
 static void on_closed(gpointer data)
@@ -134,7 +138,8 @@ static void on_release(gpointer data)
     stead_qmp_unref(qmp);
 }
 
-static const SteadWireFuncs funcs = {on_bytes, on_closed, on_release};
+static const SteadWireFuncs funcs = {
+    .chunk = CHUNK, .bytes = on_bytes, .closed = on_closed, .release = on_release};
 
 /* ---- calling ---- */
 
@@ -156,15 +161,15 @@ static char *write_command(const char *command, JsonObject *arguments, gint64 nu
 }
 
 /* The number under which the answer will come; 0 upon failure. */
-static gint64 ask(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd, GError **error)
+static gint64 send(SteadQmp *qmp, const SteadQmpCommand *command, GError **error)
 {
     gsize length;
     g_mutex_lock(&qmp->lock);
     gint64 number = ++qmp->next;
     g_hash_table_insert(qmp->answers, g_memdup2(&number, sizeof number), NULL);
     g_mutex_unlock(&qmp->lock);
-    g_autofree char *line = write_command(command, arguments, number, &length);
-    if (stead_wire_send(qmp->wire, line, length, fd, error))
+    g_autofree char *line = write_command(command->name, command->arguments, number, &length);
+    if (stead_wire_send(qmp->wire, line, length, command->fd, error))
         return number;
     g_mutex_lock(&qmp->lock);
     g_hash_table_remove(qmp->answers, &number);
@@ -172,60 +177,75 @@ static gint64 ask(SteadQmp *qmp, const char *command, JsonObject *arguments, int
     return 0;
 }
 
-static JsonObject *await(SteadQmp *qmp, gint64 number, guint64 timeout_ms, GError **error)
+static void wake(GCancellable *cancellable, gpointer data)
+{
+    SteadQmp *qmp = data;
+    g_mutex_lock(&qmp->lock);
+    g_cond_broadcast(&qmp->answered);
+    g_mutex_unlock(&qmp->lock);
+}
+
+/* (lock held) */
+static void set_why_not(const SteadQmp *qmp, GCancellable *cancellable, GError **error)
+{
+    if (qmp->closed)
+        stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "its engine has ended");
+    else if (g_cancellable_is_cancelled(cancellable))
+        stead_set_error(error, STEAD_ERROR_CANCELLED, NULL, "cancelled");
+    else
+        stead_set_error(error, STEAD_ERROR_TIMEOUT, NULL, "its engine does not answer");
+}
+
+static JsonObject *await(SteadQmp *qmp, gint64 number, const SteadQmpCommand *command,
+                         GError **error)
 {
     JsonObject *answer = NULL;
-    gint64 until =
-        g_get_monotonic_time() + (gint64)MIN(timeout_ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND;
+    GCancellable *cancellable = command->cancellable;
+    guint64 ms = command->timeout_ms ? command->timeout_ms : STEAD_QMP_TIMEOUT_MS;
+    gint64 until = g_get_monotonic_time() + (gint64)MIN(ms, G_MAXINT32) * G_TIME_SPAN_MILLISECOND;
+    gulong handler =
+        cancellable ? g_cancellable_connect(cancellable, G_CALLBACK(wake), qmp, NULL) : 0;
     g_mutex_lock(&qmp->lock);
-    while ((answer = g_hash_table_lookup(qmp->answers, &number)) == NULL && !qmp->closed)
+    while ((answer = g_hash_table_lookup(qmp->answers, &number)) == NULL && !qmp->closed &&
+           !g_cancellable_is_cancelled(cancellable))
         if (!g_cond_wait_until(&qmp->answered, &qmp->lock, until))
             break;
     if (answer)
         json_object_ref(answer);
-    else if (qmp->closed)
-        stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "its engine has ended");
     else
-        stead_set_error(error, STEAD_ERROR_TIMEOUT, NULL, "its engine does not answer");
+        set_why_not(qmp, cancellable, error);
     g_hash_table_remove(qmp->answers, &number);
     g_mutex_unlock(&qmp->lock);
+    g_cancellable_disconnect(cancellable, handler);
     return answer;
 }
 
-static JsonNode *call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
-                      guint64 timeout_ms, GError **error)
+JsonNode *stead_qmp_ask(SteadQmp *qmp, const SteadQmpCommand *command, GError **error)
 {
-    gint64 number = ask(qmp, command, arguments, fd, error);
-    g_autoptr(JsonObject) answer = number ? await(qmp, number, timeout_ms, error) : NULL;
+    gint64 number = send(qmp, command, error);
+    g_autoptr(JsonObject) answer = number ? await(qmp, number, command, error) : NULL;
     if (answer == NULL)
         return NULL;
     JsonNode *value = json_object_get_member(answer, "return");
     if (value)
         return json_node_copy(value);
-    JsonObject *failure = object_member(answer, "error");
-    const char *words = failure ? string_member(failure, "desc") : NULL;
+    const char *words = stead_json_text_in(stead_json_object_in(answer, "error"), "desc");
     g_autofree char *clean = g_utf8_make_valid(words ? words : "no reason was given", -1);
-    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s: %.300s", command, clean);
+    stead_set_error(error, STEAD_ERROR_INTERNAL, NULL, "%s: %.300s", command->name, clean);
     return NULL;
 }
 
 JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                          GError **error)
 {
-    return call(qmp, command, arguments, fd, STEAD_QMP_TIMEOUT_MS, error);
+    const SteadQmpCommand usual = {.name = command, .arguments = arguments, .fd = fd};
+    return stead_qmp_ask(qmp, &usual, error);
 }
 
 gboolean stead_qmp_do(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                       GError **error)
 {
     g_autoptr(JsonNode) answer = stead_qmp_call(qmp, command, arguments, fd, error);
-    return answer != NULL;
-}
-
-gboolean stead_qmp_do_long(SteadQmp *qmp, const char *command, JsonObject *arguments,
-                           guint64 timeout_ms, GError **error)
-{
-    g_autoptr(JsonNode) answer = call(qmp, command, arguments, -1, timeout_ms, error);
     return answer != NULL;
 }
 
@@ -258,10 +278,13 @@ static SteadQmp *begin(SteadWires *wires, const char *path, SteadQmpFunc func, g
 }
 
 SteadQmp *stead_qmp_open(SteadWires *wires, const char *path, SteadQmpFunc func, gpointer user,
-                         GDestroyNotify release, GError **error)
+                         GDestroyNotify release, GCancellable *cancellable, GError **error)
 {
+    const SteadQmpCommand greet = {
+        .name = "qmp_capabilities", .fd = -1, .cancellable = cancellable};
     g_autoptr(SteadQmp) qmp = begin(wires, path, func, user, release, error);
-    if (qmp && stead_qmp_do(qmp, "qmp_capabilities", NULL, -1, error))
+    g_autoptr(JsonNode) answer = qmp ? stead_qmp_ask(qmp, &greet, error) : NULL;
+    if (answer)
         return g_steal_pointer(&qmp);
     stead_qmp_close(qmp);
     return NULL;

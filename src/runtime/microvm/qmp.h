@@ -12,8 +12,12 @@
 
 /* A longer line is no answer, in bytes. */
 #define STEAD_QMP_LINE_MAX (256 * 1024)
-/* How long an answer may take. */
+/* How long an answer may take, where nothing else is said. */
 #define STEAD_QMP_TIMEOUT_MS 20000
+/* What an engine may say at a time: so many lines in so many milliseconds. One that says more is
+ * listened to in turns. */
+#define STEAD_QMP_LINES 64
+#define STEAD_QMP_TURN_MS 100
 
 typedef struct _SteadQmp SteadQmp;
 
@@ -23,11 +27,11 @@ typedef void (*SteadQmpFunc)(const char *event, JsonObject *data, gpointer user)
 
 /*
  * Connects and negotiates, which an engine that was just started answers once it is up: TIMEOUT
- * after STEAD_QMP_TIMEOUT_MS, UNAVAILABLE when it ends before. `release` is called with `user` when
- * no call of `func` can follow, upon failure too. The caller owns one reference.
+ * after STEAD_QMP_TIMEOUT_MS, UNAVAILABLE when it ends before, CANCELLED. `release` is called with
+ * `user` when no call of `func` can follow, upon failure too. The caller owns one reference.
  */
 SteadQmp *stead_qmp_open(SteadWires *wires, const char *path, SteadQmpFunc func, gpointer user,
-                         GDestroyNotify release, GError **error);
+                         GDestroyNotify release, GCancellable *cancellable, GError **error);
 void stead_qmp_unref(SteadQmp *qmp);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadQmp, stead_qmp_unref)
 
@@ -35,16 +39,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadQmp, stead_qmp_unref)
 void stead_qmp_close(SteadQmp *qmp);
 gboolean stead_qmp_is_open(SteadQmp *qmp);
 
+typedef struct {
+    const char *name;
+    JsonObject *arguments;     /* taken over; NULL: none */
+    int fd;                    /* goes with it; -1: none */
+    guint64 timeout_ms;        /* 0: STEAD_QMP_TIMEOUT_MS */
+    GCancellable *cancellable; /* NULL */
+} SteadQmpCommand;
+
 /*
- * Executes a command and waits for its answer, the "return" member, owned by the caller.
- * `arguments` (may be NULL) is taken over; `fd` (-1: none) goes with it. INTERNAL with the engine's
- * words when it refuses, UNAVAILABLE when it ends meanwhile, TIMEOUT.
+ * Executes a command and waits for its answer, the "return" member, owned by the caller. INTERNAL
+ * with the engine's words when it refuses, UNAVAILABLE when it ends meanwhile, TIMEOUT, CANCELLED:
+ * after the last two it may be executed yet.
  */
+JsonNode *stead_qmp_ask(SteadQmp *qmp, const SteadQmpCommand *command, GError **error);
+/* The same, in the usual time. */
 JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                          GError **error);
 /* The same, for what is not interesting. */
 gboolean stead_qmp_do(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                       GError **error);
-/* And for what takes its time. */
-gboolean stead_qmp_do_long(SteadQmp *qmp, const char *command, JsonObject *arguments,
-                           guint64 timeout_ms, GError **error);

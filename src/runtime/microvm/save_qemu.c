@@ -9,12 +9,16 @@
 #include <glib-unix.h>
 
 #include "base/cleanup.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/engine.h"
 #include "runtime/microvm/migration.h"
 
 #define MEMORY_BLOCK "ram"
 #define FULL_SPEED (G_GINT64_CONSTANT(1) << 40)
 #define LOAD_TIMEOUT_MS 20000
+/* Until it has given up. */
+#define END_TIMEOUT_MS 20000
+#define SHORT_TIMEOUT_MS 1000
 
 static JsonObject *one_string(const char *name, const char *value)
 {
@@ -53,20 +57,43 @@ static JsonObject *full_speed(void)
     return arguments;
 }
 
+/* Of an engine that may not answer any more. */
+static JsonNode *ask_shortly(SteadMonitor *monitor, const char *what)
+{
+    const SteadQmpCommand command = {.name = what, .fd = -1, .timeout_ms = SHORT_TIMEOUT_MS};
+    return stead_qmp_ask(monitor->qmp, &command, NULL);
+}
+
 /* Why the engine gave up, where the stream that it wrote makes no sense. */
 static void explain(SteadMonitor *monitor, GError **error)
 {
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-migrate", NULL, -1, NULL);
-    JsonObject *object =
-        answer && JSON_NODE_HOLDS_OBJECT(answer) ? json_node_get_object(answer) : NULL;
-    const char *words =
-        object ? json_object_get_string_member_with_default(object, "error-desc", NULL) : NULL;
+    g_autoptr(JsonNode) answer = ask_shortly(monitor, "query-migrate");
+    const char *words = stead_json_text_in(stead_json_object(answer), "error-desc");
     if (words)
         g_prefix_error(error, "%.300s: ", words);
 }
 
+/* The engine has to be done with it before its guest may go on: it would be stopped again. */
+static void give_up(SteadMonitor *monitor, gboolean begun)
+{
+    gint64 deadline = g_get_monotonic_time() + END_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    g_autoptr(JsonNode) answer = ask_shortly(monitor, "migrate_cancel");
+    if (answer && begun)
+        stead_monitor_await_migration(monitor, deadline, NULL);
+}
+
+/* FALSE when it has not begun. */
+static gboolean begin(SteadMonitor *monitor, int to, GError **error)
+{
+    stead_monitor_begin_migration(monitor);
+    return stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) &&
+           stead_qmp_do(monitor->qmp, "migrate-set-parameters", full_speed(), -1, error) &&
+           stead_qmp_do(monitor->qmp, "getfd", one_string("fdname", "state"), to, error) &&
+           stead_qmp_do(monitor->qmp, "migrate", one_string("uri", "fd:state"), -1, error);
+}
+
 gboolean stead_qemu_save(SteadMonitor *monitor, const SteadMachine *machine, const char *dir,
-                         GError **error)
+                         GCancellable *cancellable, GError **error)
 {
     int ends[2];
     stead_autofd memory = stead_frozen_make(dir, "memory", error);
@@ -78,18 +105,20 @@ gboolean stead_qemu_save(SteadMonitor *monitor, const SteadMachine *machine, con
         return FALSE;
     stead_autofd from = ends[0];
     stead_autofd to = ends[1];
-    gboolean begun =
-        stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) &&
-        stead_qmp_do(monitor->qmp, "migrate-set-parameters", full_speed(), -1, error) &&
-        stead_qmp_do(monitor->qmp, "getfd", one_string("fdname", "state"), to, error) &&
-        stead_qmp_do(monitor->qmp, "migrate", one_string("uri", "fd:state"), -1, error);
+    gboolean begun = begin(monitor, to, error);
     stead_clear_fd(&to);
-    if (!begun)
-        return FALSE;
-    if (stead_migration_split(from, MEMORY_BLOCK, machine->spec->memory.max, memory, state, error))
+    const SteadMigration migration = {.from = from,
+                                      .block = MEMORY_BLOCK,
+                                      .size = machine->spec->memory.max,
+                                      .memory = memory,
+                                      .state = state,
+                                      .cancellable = cancellable};
+    if (begun && stead_migration_split(&migration, error))
         return TRUE;
     stead_clear_fd(&from);
-    explain(monitor, error);
+    if (begun)
+        explain(monitor, error);
+    give_up(monitor, begun);
     return FALSE;
 }
 
@@ -97,10 +126,11 @@ gboolean stead_qemu_save(SteadMonitor *monitor, const SteadMachine *machine, con
 gboolean stead_qemu_load(SteadMonitor *monitor, int state, GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + LOAD_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+    stead_monitor_begin_migration(monitor);
     return stead_qmp_do(monitor->qmp, "migrate-set-capabilities", capabilities(), -1, error) &&
            stead_qmp_do(monitor->qmp, "migrate-set-parameters", no_announcement(), -1, error) &&
            stead_qmp_do(monitor->qmp, "getfd", one_string("fdname", "state"), state, error) &&
            stead_qmp_do(monitor->qmp, "migrate-incoming", one_string("uri", "fd:state"), -1,
                         error) &&
-           stead_monitor_await_loaded(monitor, deadline, error);
+           stead_monitor_await_migration(monitor, deadline, error);
 }

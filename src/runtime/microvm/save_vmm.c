@@ -15,7 +15,7 @@ static gboolean name_fd(SteadMonitor *monitor, const char *name, int fd, GError 
 }
 
 gboolean stead_vmm_save(SteadMonitor *monitor, const SteadMachine *machine, const char *dir,
-                        GError **error)
+                        GCancellable *cancellable, GError **error)
 {
     stead_autofd memory = stead_frozen_make(dir, "memory", error);
     stead_autofd state = memory < 0 ? -1 : stead_frozen_make(dir, "state", error);
@@ -25,9 +25,14 @@ gboolean stead_vmm_save(SteadMonitor *monitor, const SteadMachine *machine, cons
     JsonObject *arguments = json_object_new();
     json_object_set_string_member(arguments, "memory", "memory");
     json_object_set_string_member(arguments, "state", "state");
-    return stead_qmp_do_long(monitor->qmp, "snapshot-save", arguments,
-                             SAVE_TIMEOUT_MS + machine->spec->memory.max / SAVE_BYTES_PER_MS,
-                             error);
+    const SteadQmpCommand command = {.name = "snapshot-save",
+                                     .arguments = arguments,
+                                     .fd = -1,
+                                     .timeout_ms = SAVE_TIMEOUT_MS +
+                                                   machine->spec->memory.max / SAVE_BYTES_PER_MS,
+                                     .cancellable = cancellable};
+    g_autoptr(JsonNode) saved = stead_qmp_ask(monitor->qmp, &command, error);
+    return saved != NULL;
 }
 
 gboolean stead_vmm_load(SteadMonitor *monitor, int state, GError **error)

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/paths.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/engine.h"
 #include "storage/prepared.h"
 
@@ -48,31 +49,36 @@ static gboolean copy_disks(gpointer data, GError **error)
 }
 
 /* Disks of a running guest without its memory: what the guest has synced, at one moment. */
-static gboolean copy_running(SteadMonitor *monitor, Copying *copying, GError **error)
+static gboolean copy_running(SteadMonitor *monitor, Copying *copying, GCancellable *cancellable,
+                             GError **error)
 {
     gint64 deadline = g_get_monotonic_time() + SYNC_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     if (stead_agent_is_ready(monitor->agent) &&
-        !stead_agent_sync(monitor->agent, deadline, NULL, error))
+        !stead_agent_sync(monitor->agent, deadline, cancellable, error))
         return FALSE;
-    if (!stead_monitor_halt(monitor, TRUE, error))
+    if (!stead_monitor_halt(monitor, cancellable, error))
         return FALSE;
-    gboolean done = copy_disks(copying, error);
-    return stead_monitor_halt(monitor, FALSE, done ? error : NULL) && done;
+    if (copy_disks(copying, error))
+        return stead_monitor_go_on(monitor, error);
+    stead_monitor_let_go(monitor);
+    return FALSE;
 }
 
 static gboolean take(SteadMicrovm *microvm, const SteadMachine *machine, const char *dir,
-                     gboolean memory, GError **error)
+                     gboolean memory, GCancellable *cancellable, GError **error)
 {
     Copying copying = {machine, dir};
     if (memory)
-        return stead_microvm_freeze(microvm, machine, dir, copy_disks, &copying, error);
+        return stead_microvm_freeze(microvm, machine, dir, copy_disks, &copying, cancellable,
+                                    error);
     g_autoptr(GError) why = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, &why);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, machine->id, cancellable, &why);
     if (why) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    return monitor ? copy_running(monitor, &copying, error) : copy_disks(&copying, error);
+    return monitor ? copy_running(monitor, &copying, cancellable, error)
+                   : copy_disks(&copying, error);
 }
 
 /* What a frozen machine is made of, since the spec may change before it is restored. */
@@ -100,7 +106,7 @@ JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
     if (!stead_make_dir(dir, 0700, error))
         return NULL;
-    if (take(self, machine, dir, memory, error) && stead_sync_folder(dir, error))
+    if (take(self, machine, dir, memory, cancellable, error) && stead_sync_folder(dir, error))
         return describe(machine, dir, memory);
     stead_remove_tree(dir, NULL);
     return NULL;
@@ -136,13 +142,6 @@ static gboolean put_back(const SteadMachine *machine, const char *dir, GError **
     return TRUE;
 }
 
-static guint64 number_in(JsonNode *layers, const char *name)
-{
-    JsonObject *object =
-        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
-    return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
-}
-
 /* Best effort: its clock stood still, and nothing else of it is wrong. */
 static void set_clock(SteadMicrovm *microvm, const char *id)
 {
@@ -151,7 +150,7 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
     GuestClock clock = {(guint64)g_get_real_time() * 1000};
     GuestFields fields = guest_fields_writer(payload, sizeof payload);
     g_autoptr(GError) error = NULL;
-    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_attach(microvm, id, NULL, NULL);
     guest_clock_fields(&fields, &clock);
     ssize_t length = guest_fields_end(&fields);
     if (monitor == NULL || length <= 0)
@@ -164,10 +163,7 @@ static void set_clock(SteadMicrovm *microvm, const char *id)
 
 static void take_text(JsonNode *layers, const char *name, char **text)
 {
-    JsonObject *object =
-        layers && JSON_NODE_HOLDS_OBJECT(layers) ? json_node_get_object(layers) : NULL;
-    const char *found =
-        object ? json_object_get_string_member_with_default(object, name, NULL) : NULL;
+    const char *found = stead_json_text_in(stead_json_object(layers), name);
     if (found == NULL)
         return;
     g_free(*text);
@@ -180,8 +176,8 @@ static gboolean take_back(SteadMicrovm *microvm, SteadMachine *machine, const ch
 {
     machine->frozen = g_strdup(dir);
     machine->itself = TRUE;
-    machine->spec->cpus = (guint)number_in(layers, "cpus");
-    machine->spec->memory.max = number_in(layers, "memory");
+    machine->spec->cpus = (guint)stead_json_count_in(stead_json_object(layers), "cpus");
+    machine->spec->memory.max = stead_json_count_in(stead_json_object(layers), "memory");
     take_text(layers, "engine", &machine->engine);
     take_text(layers, "accel", &machine->accel);
     return stead_microvm_choose(microvm, machine, error);
@@ -200,7 +196,7 @@ gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char 
                                JsonNode *layers, GError **error)
 {
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
-    gboolean memory = number_in(layers, "memory") > 0;
+    gboolean memory = stead_json_count_in(stead_json_object(layers), "memory") > 0;
     return (!memory || take_back(self, machine, dir, layers, error)) &&
            stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
            (!memory || go_on(self, machine, error));

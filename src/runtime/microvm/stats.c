@@ -10,10 +10,13 @@
 #include "base/detached.h"
 #include "base/error.h"
 #include "net/tap.h"
+#include "runtime/json_member.h"
 #include "runtime/microvm/internal.h"
 
 #define NICS_MAX 16
 #define PROCESSES_MAX 4
+/* Of each question: who watches many does not wait for one of them. */
+#define ASK_TIMEOUT_MS 1000
 
 static void read_one(int pid, SteadStats *stats)
 {
@@ -49,45 +52,33 @@ static void read_processes(int pid, SteadStats *stats)
         read_one((int)g_ascii_strtoll(pids[i], NULL, 10), stats);
 }
 
-static JsonArray *array_of(JsonNode *node)
+static JsonNode *ask(SteadMonitor *monitor, const char *what, GError **error)
 {
-    return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    const SteadQmpCommand command = {.name = what, .fd = -1, .timeout_ms = ASK_TIMEOUT_MS};
+    return stead_qmp_ask(monitor->qmp, &command, error);
 }
 
-static JsonObject *object_in(JsonObject *object, const char *name)
+static void read_disks(SteadMonitor *monitor, SteadStats *stats, GError **error)
 {
-    JsonNode *node = object ? json_object_get_member(object, name) : NULL;
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static guint64 number_in(JsonObject *object, const char *name)
-{
-    return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
-}
-
-static void read_disks(SteadMonitor *monitor, SteadStats *stats)
-{
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-blockstats", NULL, -1, NULL);
-    JsonArray *array = array_of(answer);
+    g_autoptr(JsonNode) answer = ask(monitor, "query-blockstats", error);
+    JsonArray *array = stead_json_array(answer);
     for (guint i = 0; array && i < json_array_get_length(array); i++) {
-        JsonNode *node = json_array_get_element(array, i);
-        JsonObject *counts =
-            JSON_NODE_HOLDS_OBJECT(node) ? object_in(json_node_get_object(node), "stats") : NULL;
-        stats->disk_read += number_in(counts, "rd_bytes");
-        stats->disk_written += number_in(counts, "wr_bytes");
+        JsonObject *disk = stead_json_object(json_array_get_element(array, i));
+        JsonObject *counts = stead_json_object_in(disk, "stats");
+        stats->disk_read += stead_json_count_in(counts, "rd_bytes");
+        stats->disk_written += stead_json_count_in(counts, "wr_bytes");
     }
 }
 
 static void read_balloon(SteadMonitor *monitor, SteadStats *stats)
 {
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-balloon", NULL, -1, NULL);
-    if (answer && JSON_NODE_HOLDS_OBJECT(answer))
-        stats->memory_max = number_in(json_node_get_object(answer), "actual");
+    g_autoptr(JsonNode) answer = ask(monitor, "query-balloon", NULL);
+    stats->memory_max = stead_json_count_in(stead_json_object(answer), "actual");
 }
 
 static void read_guest(SteadMonitor *monitor, SteadStats *stats)
 {
-    gint64 deadline = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
+    gint64 deadline = g_get_monotonic_time() + ASK_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     GuestMemory memory = {0};
     g_autoptr(GBytes) answer = stead_agent_is_ready(monitor->agent)
                                    ? stead_agent_ask(monitor->agent, GUEST_MEMORY, NULL, 0,
@@ -106,17 +97,36 @@ static void read_guest(SteadMonitor *monitor, SteadStats *stats)
     stats->memory_used = believable ? memory.total - memory.available : stats->memory_resident;
 }
 
+/* FALSE when it has hung up. Of one that does not answer, what the host knows is all. */
+static gboolean ask_engine(SteadMonitor *monitor, SteadStats *stats, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    read_disks(monitor, stats, &why);
+    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT)) {
+        stats->memory_used = stats->memory_resident;
+        return TRUE;
+    }
+    read_balloon(monitor, stats);
+    read_guest(monitor, stats);
+    return TRUE;
+}
+
 gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, GError **error)
 {
     memset(stats, 0, sizeof *stats);
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, NULL, error);
     if (monitor == NULL)
         return FALSE;
     g_autofree char *record = stead_microvm_path(self, id, "engine.pid");
-    read_processes(stead_detached_pid(record), stats);
-    read_disks(monitor, stats);
-    read_balloon(monitor, stats);
-    read_guest(monitor, stats);
+    int pid = stead_detached_pid(record, NULL);
+    if (pid > 0)
+        read_processes(pid, stats);
+    if (!ask_engine(monitor, stats, error))
+        return FALSE;
     guint64 sent, received;
     for (guint i = 0; i < NICS_MAX && stead_tap_count(id, i, &sent, &received); i++) {
         stats->net_sent += sent;
@@ -127,7 +137,7 @@ gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, G
 
 gboolean stead_microvm_balloon(gpointer self, const char *id, guint64 size, GError **error)
 {
-    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, error);
+    g_autoptr(SteadMonitor) monitor = stead_monitor_find(self, id, NULL, error);
     JsonObject *arguments = json_object_new();
     json_object_set_int_member(arguments, "value", (gint64)MIN(size, G_MAXINT64));
     if (monitor)

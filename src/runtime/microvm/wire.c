@@ -16,8 +16,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define CHUNK 65536
-
 struct _SteadWires {
     GThread *thread;
     GMainContext *context;
@@ -80,18 +78,23 @@ static void call_soon(SteadWires *wires, GSourceFunc func, gpointer data)
     g_source_attach(source, wires->context);
 }
 
-void stead_wires_free(SteadWires *wires)
+void stead_wires_close(SteadWires *wires)
 {
     GHashTableIter iter;
     gpointer wire;
-    if (wires == NULL)
-        return;
     g_mutex_lock(&wires->lock);
     wires->closing = TRUE;
     g_hash_table_iter_init(&iter, wires->open);
     while (g_hash_table_iter_next(&iter, &wire, NULL))
         shutdown(((SteadWire *)wire)->fd, SHUT_RDWR);
     g_mutex_unlock(&wires->lock);
+}
+
+void stead_wires_free(SteadWires *wires)
+{
+    if (wires == NULL)
+        return;
+    stead_wires_close(wires);
     call_soon(wires, quit_if_idle, wires);
     g_thread_join(wires->thread);
     g_hash_table_unref(wires->open);
@@ -144,21 +147,6 @@ static void end(SteadWire *wire)
     call_soon(wires, quit_if_idle, wires);
 }
 
-static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
-{
-    SteadWire *wire = data;
-    guint8 bytes[CHUNK];
-    ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return G_SOURCE_CONTINUE;
-    if (n > 0) {
-        wire->funcs->bytes(bytes, (gsize)n, wire->data);
-        return G_SOURCE_CONTINUE;
-    }
-    end(wire);
-    return G_SOURCE_REMOVE;
-}
-
 static void watch(SteadWire *wire, GIOCondition condition, GUnixFDSourceFunc func)
 {
     g_autoptr(GSource) source = g_unix_fd_source_new(wire->fd, condition);
@@ -166,10 +154,67 @@ static void watch(SteadWire *wire, GIOCondition condition, GUnixFDSourceFunc fun
     g_source_attach(source, wire->wires->context);
 }
 
+static gboolean on_readable(int fd, GIOCondition condition, gpointer data);
+
+static void read_on(gpointer wire)
+{
+    watch(wire, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable);
+}
+
+static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
+{
+    SteadWire *wire = data;
+    guint8 bytes[STEAD_WIRE_CHUNK];
+    gsize chunk = wire->funcs->chunk ? wire->funcs->chunk : sizeof bytes;
+    ssize_t n = recv(fd, bytes, MIN(chunk, sizeof bytes), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return G_SOURCE_CONTINUE;
+    if (n <= 0) {
+        end(wire);
+        return G_SOURCE_REMOVE;
+    }
+    guint rest_ms = wire->funcs->bytes(bytes, (gsize)n, wire->data);
+    if (rest_ms == 0)
+        return G_SOURCE_CONTINUE;
+    stead_wire_later(wire, rest_ms, read_on, wire_ref(wire), unref);
+    return G_SOURCE_REMOVE;
+}
+
+typedef struct {
+    void (*func)(gpointer data);
+    gpointer data;
+    GDestroyNotify release;
+} Later;
+
+static gboolean on_later(gpointer data)
+{
+    const Later *later = data;
+    later->func(later->data);
+    return G_SOURCE_REMOVE;
+}
+
+static void later_free(gpointer data)
+{
+    Later *later = data;
+    if (later->release)
+        later->release(later->data);
+    g_free(later);
+}
+
+void stead_wire_later(SteadWire *wire, guint ms, void (*func)(gpointer data), gpointer data,
+                      GDestroyNotify release)
+{
+    g_autoptr(GSource) source = g_timeout_source_new(ms);
+    Later *later = g_new0(Later, 1);
+    *later = (Later){func, data, release};
+    g_source_set_callback(source, on_later, later, later_free);
+    g_source_attach(source, wire->wires->context);
+}
+
 static int connect_to(const char *path, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    stead_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    stead_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (strlen(path) >= sizeof address.sun_path) {
         stead_set_error(error, STEAD_ERROR_INVALID, NULL, "the path %s is too long", path);
         return -1;
@@ -177,9 +222,23 @@ static int connect_to(const char *path, GError **error)
     memcpy(address.sun_path, path, strlen(path));
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
         return stead_steal_fd(&fd);
-    stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "connecting to %s: %s", path,
-                    g_strerror(errno));
+    if (fd >= 0 && errno == EAGAIN)
+        stead_set_error(error, STEAD_ERROR_TIMEOUT, NULL, "its engine does not answer");
+    else
+        stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "connecting to %s: %s", path,
+                        g_strerror(errno));
     return -1;
+}
+
+/* FALSE when they are being closed. */
+static gboolean add(SteadWires *wires, SteadWire *wire)
+{
+    g_mutex_lock(&wires->lock);
+    gboolean open = !wires->closing;
+    if (open)
+        g_hash_table_add(wires->open, wire);
+    g_mutex_unlock(&wires->lock);
+    return open;
 }
 
 SteadWire *stead_wire_open(SteadWires *wires, const char *path, const SteadWireFuncs *funcs,
@@ -196,11 +255,13 @@ SteadWire *stead_wire_open(SteadWires *wires, const char *path, const SteadWireF
     wire->fd = fd;
     wire->backlog = g_byte_array_new();
     g_mutex_init(&wire->lock);
-    g_mutex_lock(&wires->lock);
-    g_hash_table_add(wires->open, wire);
-    g_mutex_unlock(&wires->lock);
-    watch(wire, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable);
-    return wire;
+    if (add(wires, wire)) {
+        read_on(wire);
+        return wire;
+    }
+    stead_wire_unref(wire);
+    stead_set_error(error, STEAD_ERROR_UNAVAILABLE, NULL, "the daemon ends");
+    return NULL;
 }
 
 /* ---- sending ---- */

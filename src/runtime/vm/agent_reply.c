@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/json_shape.h"
+#include "runtime/json_member.h"
 
 static void refuse(GError **error, const char *why)
 {
@@ -40,48 +41,28 @@ JsonNode *stead_agent_reply_parse(const char *reply, GError **error)
     return json_node_copy(value);
 }
 
-/* A member of `object`, if it is there and holds a value of that type. */
-static JsonNode *member(JsonObject *object, const char *name, GType type)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == type ? node
-                                                                                         : NULL;
-}
-
 gboolean stead_agent_reply_pid(JsonNode *node, gint64 *pid, GError **error)
 {
-    JsonNode *value = JSON_NODE_HOLDS_OBJECT(node)
-                          ? member(json_node_get_object(node), "pid", G_TYPE_INT64)
-                          : NULL;
-    if (value == NULL) {
-        refuse(error, "has no pid");
-        return FALSE;
-    }
-    *pid = json_node_get_int(value);
-    return TRUE;
+    if (stead_json_number_in(stead_json_object(node), "pid", pid))
+        return TRUE;
+    refuse(error, "has no pid");
+    return FALSE;
 }
 
 static GBytes *decoded(JsonObject *object, const char *name)
 {
-    JsonNode *node = member(object, name, G_TYPE_STRING);
+    const char *text = stead_json_text_in(object, name);
     gsize length = 0;
-    guchar *bytes = g_base64_decode(node ? json_node_get_string(node) : "", &length);
+    guchar *bytes = g_base64_decode(text ? text : "", &length);
     return g_bytes_new_take(bytes, length);
-}
-
-static gboolean flag(JsonObject *object, const char *name)
-{
-    JsonNode *node = member(object, name, G_TYPE_BOOLEAN);
-    return node && json_node_get_boolean(node);
 }
 
 static int exit_code(JsonObject *object)
 {
-    JsonNode *code = member(object, "exitcode", G_TYPE_INT64);
-    JsonNode *signal = member(object, "signal", G_TYPE_INT64);
-    if (signal)
-        return 128 + (int)CLAMP(json_node_get_int(signal), 0, 127);
-    return code ? (int)CLAMP(json_node_get_int(code), 0, 255) : 255;
+    gint64 number = 0;
+    if (stead_json_number_in(object, "signal", &number))
+        return 128 + (int)CLAMP(number, 0, 127);
+    return stead_json_number_in(object, "exitcode", &number) ? (int)CLAMP(number, 0, 255) : 255;
 }
 
 gboolean stead_agent_reply_status(JsonNode *node, SteadExecResult **result, GError **error)
@@ -92,13 +73,14 @@ gboolean stead_agent_reply_status(JsonNode *node, SteadExecResult **result, GErr
         return FALSE;
     }
     JsonObject *object = json_node_get_object(node);
-    if (!flag(object, "exited"))
+    if (!stead_json_flag_in(object, "exited"))
         return TRUE;
     *result = g_new0(SteadExecResult, 1);
     (*result)->exit_code = exit_code(object);
     (*result)->out = decoded(object, "out-data");
     (*result)->err = decoded(object, "err-data");
-    (*result)->truncated = flag(object, "out-truncated") || flag(object, "err-truncated");
+    (*result)->truncated =
+        stead_json_flag_in(object, "out-truncated") || stead_json_flag_in(object, "err-truncated");
     return TRUE;
 }
 

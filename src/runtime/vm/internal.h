@@ -78,7 +78,7 @@ gboolean stead_vm_start(gpointer self, const SteadMachine *machine, GError **err
 gboolean stead_vm_stop(gpointer self, const char *id, guint64 timeout_ms, GCancellable *cancellable,
                        GError **error);
 gboolean stead_vm_kill(gpointer self, const char *id, GError **error);
-gboolean stead_vm_pause(gpointer self, const char *id, GError **error);
+gboolean stead_vm_pause(gpointer self, const char *id, GCancellable *cancellable, GError **error);
 gboolean stead_vm_resume(gpointer self, const char *id, GError **error);
 gboolean stead_vm_destroy(gpointer self, const char *id, GError **error);
 JsonNode *stead_vm_snapshot(gpointer self, const SteadMachine *machine, const char *snapshot_id,

@@ -34,6 +34,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/subprocess.h"
+#include "runtime/json_member.h"
 
 #define SUFFIX ".qcow2"
 #define ID_LENGTH 8
@@ -98,14 +99,6 @@ GPtrArray *stead_layer_family(const char *path, GError **error)
     return g_steal_pointer(&family);
 }
 
-static char *text_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_dup_string(node)
-               : NULL;
-}
-
 /* A raw disk holds what the guest wrote, which may look like a header: its format is never guessed,
  * and it stands on nothing. */
 gboolean stead_layer_backing(const char *path, char **backing, char **format, GError **error)
@@ -124,10 +117,10 @@ gboolean stead_layer_backing(const char *path, char **backing, char **format, GE
         return FALSE;
     }
     JsonObject *object = json_node_get_object(node);
-    *backing = text_member(object, "full-backing-filename");
+    *backing = g_strdup(stead_json_text_in(object, "full-backing-filename"));
     if (*backing == NULL)
-        *backing = text_member(object, "backing-filename");
-    *format = text_member(object, "backing-filename-format");
+        *backing = g_strdup(stead_json_text_in(object, "backing-filename"));
+    *format = g_strdup(stead_json_text_in(object, "backing-filename-format"));
     return TRUE;
 }
 

@@ -167,7 +167,7 @@ gboolean stead_vm_kill(gpointer self, const char *id, GError **error)
     return domain == NULL || end_domain(domain, error);
 }
 
-gboolean stead_vm_pause(gpointer self, const char *id, GError **error)
+gboolean stead_vm_pause(gpointer self, const char *id, GCancellable *cancellable, GError **error)
 {
     g_autoptr(virDomain) domain = stead_vm_find(self, id, error);
     if (domain == NULL)

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "host/xml.h"
+#include "runtime/json_member.h"
 #include "runtime/vm/layers.h"
 
 static void frozen_disk_free(gpointer data)
@@ -80,25 +81,15 @@ JsonNode *stead_layers_to_json(const SteadLayers *layers)
     return json_builder_get_root(builder);
 }
 
-static char *text_member(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-    return node && JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_dup_string(node)
-               : NULL;
-}
-
 static SteadFrozenDisk *read_disk(JsonNode *node)
 {
-    if (!JSON_NODE_HOLDS_OBJECT(node))
-        return NULL;
-    JsonObject *object = json_node_get_object(node);
+    JsonObject *object = stead_json_object(node);
     SteadFrozenDisk *disk = g_new0(SteadFrozenDisk, 1);
-    disk->target = text_member(object, "target");
-    disk->frozen = text_member(object, "frozen");
-    disk->format = text_member(object, "format");
-    disk->current = text_member(object, "current");
-    disk->size = (guint64)json_object_get_int_member_with_default(object, "size", 0);
+    disk->target = g_strdup(stead_json_text_in(object, "target"));
+    disk->frozen = g_strdup(stead_json_text_in(object, "frozen"));
+    disk->format = g_strdup(stead_json_text_in(object, "format"));
+    disk->current = g_strdup(stead_json_text_in(object, "current"));
+    disk->size = stead_json_count_in(object, "size");
     if (disk->target && disk->frozen && disk->format)
         return disk;
     frozen_disk_free(disk);
@@ -122,8 +113,8 @@ SteadLayers *stead_layers_from_json(JsonNode *node, GError **error)
                         "the record of the snapshot's files is damaged");
         return NULL;
     }
-    layers->memory = text_member(object, "memory");
-    layers->nvram = text_member(object, "nvram");
+    layers->memory = g_strdup(stead_json_text_in(object, "memory"));
+    layers->nvram = g_strdup(stead_json_text_in(object, "nvram"));
     return g_steal_pointer(&layers);
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -16,6 +17,7 @@
 #include "base/paths.h"
 
 #define WAIT "read x <&3"
+#define ORPHAN "--leave-an-orphan"
 
 typedef struct {
     char *dir, *record, *log;
@@ -77,13 +79,29 @@ static char *read_output(Fixture *f)
     return g_string_free(text, FALSE);
 }
 
+static gboolean is_running(const Fixture *f, const char *const argv[])
+{
+    g_autoptr(GError) error = NULL;
+    gboolean runs = stead_detached_is_running(f->record, argv, &error);
+    g_assert_no_error(error);
+    return runs;
+}
+
+static void assert_not_running(const Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_false(is_running(f, NULL));
+    g_assert_cmpint(stead_detached_pid(f->record, &error), ==, 0);
+    g_assert_no_error(error);
+    g_assert_cmpint(stead_detached_open(f->record, &error), ==, -1);
+    g_assert_no_error(error);
+}
+
 static void assert_over(Fixture *f)
 {
     g_autofree char *output = read_output(f);
     g_assert_nonnull(output);
-    g_assert_false(stead_detached_is_running(f->record, NULL));
-    g_assert_cmpint(stead_detached_pid(f->record), ==, 0);
-    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+    assert_not_running(f);
 }
 
 static void end_well(Fixture *f, gboolean at_once)
@@ -100,10 +118,10 @@ static void test_found_and_ended(Fixture *f, gconstpointer unused)
     static const char *const others[] = {"/bin/sh", "-c", "other", NULL};
     struct stat st;
     start_well(f, WAIT);
-    g_assert_true(stead_detached_is_running(f->record, NULL));
-    g_assert_true(stead_detached_is_running(f->record, f->argv));
-    g_assert_false(stead_detached_is_running(f->record, others));
-    g_assert_cmpint(stead_detached_pid(f->record), >, 1);
+    g_assert_true(is_running(f, NULL));
+    g_assert_true(is_running(f, f->argv));
+    g_assert_false(is_running(f, others));
+    g_assert_cmpint(stead_detached_pid(f->record, NULL), >, 1);
     g_assert_cmpint(stat(f->record, &st), ==, 0);
     g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
     end_well(f, FALSE);
@@ -112,7 +130,7 @@ static void test_found_and_ended(Fixture *f, gconstpointer unused)
 static void test_pidfd_tells_the_end(Fixture *f, gconstpointer unused)
 {
     start_well(f, WAIT);
-    stead_autofd pidfd = stead_detached_open(f->record);
+    stead_autofd pidfd = stead_detached_open(f->record, NULL);
     struct pollfd poller = {.fd = pidfd, .events = POLLIN};
     g_assert_cmpint(poll(&poller, 1, 0), ==, 0);
     stead_clear_fd(&f->input[1]); /* it reads the end */
@@ -124,7 +142,7 @@ static void test_pidfd_tells_the_end(Fixture *f, gconstpointer unused)
 static void test_belongs_to_nobody(Fixture *f, gconstpointer unused)
 {
     start_well(f, WAIT);
-    int pid = stead_detached_pid(f->record);
+    int pid = stead_detached_pid(f->record, NULL);
     g_assert_cmpint(waitpid(pid, NULL, WNOHANG), ==, -1);
     g_assert_cmpint(getsid(pid), ==, pid);
 }
@@ -163,7 +181,7 @@ static void test_ready(Fixture *f, gconstpointer unused)
 {
     f->options.ready = "is up";
     start_well(f, "echo first >&2; echo it is up >&2; " WAIT);
-    g_assert_true(stead_detached_is_running(f->record, f->argv));
+    g_assert_true(is_running(f, f->argv));
 }
 
 static void test_not_ready(Fixture *f, gconstpointer unused)
@@ -252,13 +270,120 @@ static void test_children_end_too(Fixture *f, gconstpointer unused)
     end_well(f, FALSE);
 }
 
+/* Nor does it matter what they have become: at the return they are gone, and not only soon. */
+static void test_whoever_it_forked_ends_too(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    struct pollfd poller = {.fd = f->output[0], .events = POLLIN};
+    f->options.ready = "is up";
+    start_well(f, "sleep 60 & (exec sleep 61) & echo is up >&2; " WAIT);
+    g_assert_true(stead_detached_end(f->record, TRUE, &error));
+    g_assert_no_error(error);
+    g_assert_cmpint(poll(&poller, 1, 0), ==, 1);
+    g_assert_cmpint(poller.revents, ==, POLLHUP);
+}
+
+/* What is started in the next test: it leaves a child, which takes its arguments apart. */
+static int be_orphaned(char *assignment)
+{
+    char byte;
+    if (fork() == 0) {
+        *strchr(assignment, '=') = '\0';
+        g_printerr("is up\n");
+        return (int)read(3, &byte, 1);
+    }
+    return 0;
+}
+
+/* Only its words tell a child of one that is gone from somebody in another group of that number. */
+static void test_orphans_end_too(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    const char *const argv[] = {self, ORPHAN, "x=y", NULL};
+    struct pollfd poller = {.fd = f->output[0], .events = POLLIN};
+    f->options.argv = argv;
+    f->options.ready = "is up";
+    start_well(f, NULL);
+    while (is_running(f, NULL))
+        g_usleep(1000);
+    g_assert_cmpint(poll(&poller, 1, 0), ==, 0);
+    g_assert_true(stead_detached_end(f->record, TRUE, &error));
+    g_assert_cmpint(poll(&poller, 1, 0), ==, 1);
+}
+
+/* ---- not being able to look ---- */
+
+/* Lets the process open `spare` more descriptors than it has. */
+static void allow_files(guint spare, struct rlimit *former)
+{
+    stead_autofd next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rlimit limit;
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, former), ==, 0);
+    limit = *former;
+    limit.rlim_cur = (rlim_t)next + spare;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+/* What is there, or an error: never that there is none. TRUE when all was found. */
+static gboolean look_with(const Fixture *f, guint spare)
+{
+    struct rlimit former;
+    g_autoptr(GError) running = NULL, numbered = NULL, opened = NULL;
+    allow_files(spare, &former);
+    gboolean runs = stead_detached_is_running(f->record, NULL, &running);
+    int pid = stead_detached_pid(f->record, &numbered);
+    stead_autofd pidfd = stead_detached_open(f->record, &opened);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &former), ==, 0);
+    g_assert_true(runs == (running == NULL));
+    g_assert_true((pid > 0) == (numbered == NULL));
+    g_assert_true((pidfd >= 0) == (opened == NULL));
+    return runs && pid > 0 && pidfd >= 0;
+}
+
+static void test_no_files_to_look_with(Fixture *f, gconstpointer unused)
+{
+    guint spare = 0;
+    start_well(f, WAIT);
+    while (!look_with(f, spare))
+        g_assert_cmpuint(++spare, <, 16);
+    g_assert_cmpuint(spare, >=, 2); /* the record, and what it is compared with */
+}
+
+static void test_no_files_to_end_with(Fixture *f, gconstpointer unused)
+{
+    struct rlimit former;
+    guint failures = 0;
+    start_well(f, WAIT);
+    for (gboolean ended = FALSE; !ended; failures += !ended) {
+        g_autoptr(GError) error = NULL;
+        allow_files(failures, &former);
+        ended = stead_detached_end(f->record, TRUE, &error);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &former), ==, 0);
+        g_assert_true(ended == (error == NULL));
+        g_assert_true(ended != g_file_test(f->record, G_FILE_TEST_EXISTS));
+        g_assert_cmpuint(failures, <, 16);
+    }
+    g_assert_cmpuint(failures, >=, 2);
+    assert_over(f);
+}
+
+static void test_no_files_to_start_with(Fixture *f, gconstpointer unused)
+{
+    struct rlimit former;
+    g_autoptr(GError) error = NULL;
+    allow_files(0, &former);
+    gboolean started = start(f, "echo it runs >&4", &error);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &former), ==, 0);
+    g_assert_false(started);
+    g_assert_nonnull(error);
+}
+
 static void assert_nobody(Fixture *f, const char *text)
 {
     g_autoptr(GError) error = NULL;
     g_assert_true(g_file_set_contents(f->record, text, -1, NULL));
-    g_assert_false(stead_detached_is_running(f->record, NULL));
-    g_assert_cmpint(stead_detached_pid(f->record), ==, 0);
-    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+    assert_not_running(f);
     g_assert_true(stead_detached_end(f->record, TRUE, &error));
     g_assert_no_error(error);
     g_assert_false(g_file_test(f->record, G_FILE_TEST_EXISTS));
@@ -290,8 +415,7 @@ static void test_records_of_nobody(Fixture *f, gconstpointer unused)
 static void test_no_record(Fixture *f, gconstpointer unused)
 {
     g_assert_true(stead_detached_end(f->record, FALSE, NULL));
-    g_assert_false(stead_detached_is_running(f->record, NULL));
-    g_assert_cmpint(stead_detached_open(f->record), ==, -1);
+    assert_not_running(f);
 }
 
 /* The kernel lets anybody raise the score, and lower it to what it was. */
@@ -330,9 +454,16 @@ int main(int argc, char **argv)
         {"setup-that-fails", test_setup_that_fails},
         {"killed-at-once", test_killed_at_once},
         {"children-end-too", test_children_end_too},
+        {"whoever-it-forked-ends-too", test_whoever_it_forked_ends_too},
+        {"orphans-end-too", test_orphans_end_too},
+        {"no-files-to-look-with", test_no_files_to_look_with},
+        {"no-files-to-end-with", test_no_files_to_end_with},
+        {"no-files-to-start-with", test_no_files_to_start_with},
         {"records-of-nobody", test_records_of_nobody},
         {"no-record", test_no_record},
     };
+    if (argc == 3 && strcmp(argv[1], ORPHAN) == 0)
+        return be_orphaned(argv[2]);
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strconcat("/detached/", tests[i].name, NULL);

@@ -124,6 +124,24 @@ static void test_what_is_kept_is_synced(void)
     g_assert_true(stead_remove_tree(top, NULL));
 }
 
+/* That there is none is an answer; that nobody could look is none. */
+static void test_no_folder_and_no_look(void)
+{
+    g_autofree char *top = g_dir_make_tmp("stead-paths-XXXXXX", NULL);
+    g_autofree char *absent = g_build_filename(top, "absent", NULL);
+    g_autofree char *file = g_build_filename(top, "file", NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDir) dir = stead_open_dir(top, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(dir);
+    g_assert_null(stead_open_dir(absent, &error));
+    g_assert_no_error(error);
+    g_assert_true(g_file_set_contents(file, "", 0, NULL));
+    g_assert_null(stead_open_dir(file, &error));
+    g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_NOTDIR);
+    g_assert_true(stead_remove_tree(top, NULL));
+}
+
 int main(int argc, char **argv)
 {
     umask(022);
@@ -134,5 +152,6 @@ int main(int argc, char **argv)
     g_test_add_func("/paths/removal-does-not-follow-links", test_removal_does_not_follow_links);
     g_test_add_func("/paths/files-are-replaced-whole", test_files_are_replaced_whole);
     g_test_add_func("/paths/what-is-kept-is-synced", test_what_is_kept_is_synced);
+    g_test_add_func("/paths/no-folder-and-no-look", test_no_folder_and_no_look);
     return g_test_run();
 }

@@ -316,7 +316,7 @@ static void test_record_of_another_process_is_harmless(Fixture *fixture, gconstp
                         lines[0], lines[1], getpid(), getpid(), getpid());
     g_assert_true(g_file_set_contents(path, stale, -1, NULL));
     const char *const argv[] = {"/usr/bin/socat", NULL};
-    g_assert_false(stead_detached_is_running(path, argv));
+    g_assert_false(stead_detached_is_running(path, argv, NULL));
     g_assert_true(stead_detached_end(path, FALSE, NULL)); /* and we are still here */
     g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 }

@@ -198,7 +198,7 @@ static void test_several_at_once(Fixture *f, gconstpointer unused)
 static void test_refused_question(Fixture *f, gconstpointer unused)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_false(stead_agent_shut_down(f->agent, patience(), &error));
+    g_assert_false(stead_agent_shut_down(f->agent, patience(), NULL, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_GUEST);
     g_assert_nonnull(strstr(error->message, g_strerror(EPERM)));
 }
@@ -358,6 +358,17 @@ static void test_guest_begins_anew(Fixture *f, gconstpointer unused)
     g_assert_false(stead_agent_is_ready(f->agent));
 }
 
+/* It is greeted a few times, and once more when it has had time to come to rest. */
+static void test_guest_that_never_rests(Fixture *f, gconstpointer unused)
+{
+    for (int i = 0; i < 1000; i++)
+        stead_agent_port_changed(f->agent, TRUE);
+    for (int i = 0; i < 8; i++)
+        read_hello(f);
+    send_hello(f, read_hello(f));
+    await_ready(f);
+}
+
 typedef struct {
     Fixture *f;
     GError *error;
@@ -428,6 +439,7 @@ int main(int argc, char **argv)
         {"lies/channel-given-up", set_up_greeted_peer, test_channel_given_up, tear_down_peer},
         {"lies/no-channel-left", set_up_greeted_peer, test_no_channel_left, tear_down_peer},
         {"lies/guest-begins-anew", set_up_greeted_peer, test_guest_begins_anew, tear_down_peer},
+        {"guest-never-rests", set_up_greeted_peer, test_guest_that_never_rests, tear_down_peer},
         {"lies/renewal", set_up_greeted_peer, test_renewal, tear_down_peer},
     };
     g_test_init(&argc, &argv, NULL);

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "runtime/microvm/agent_parts.h"
 #include "unit/runtime/agent-fixture.h"
 
 static SteadStream *open_shell(Fixture *f, const char *script, gboolean terminal)
@@ -338,6 +339,66 @@ static void test_engine_ends(Fixture *f, gconstpointer unused)
     g_assert_nonnull(strstr(error->message, "has ended"));
 }
 
+/* ---- a channel that changes hands ---- */
+
+/* Somebody who wants a channel while another one is being closed. */
+static struct {
+    Fixture *f; /* NULL: nobody */
+    guint channel;
+    GThread *thread;
+    gint opened;
+} next_one;
+
+static gboolean is_given_up(SteadAgent *agent, guint channel)
+{
+    g_mutex_lock(&agent->lock);
+    gboolean given_up = agent->given_up[channel];
+    g_mutex_unlock(&agent->lock);
+    return given_up;
+}
+
+static gpointer open_next_one(gpointer fixture)
+{
+    Fixture *f = fixture;
+    send_exit(f, next_one.channel, 0);
+    while (is_given_up(f->agent, next_one.channel))
+        g_thread_yield();
+    SteadStream *stream = open_shell(f, "next", FALSE);
+    g_atomic_int_set(&next_one.opened, TRUE);
+    return stream;
+}
+
+gboolean __real_stead_agent_send(SteadAgent *agent, guint type, guint channel, const void *payload,
+                                 gsize length, GError **error);
+gboolean __wrap_stead_agent_send(SteadAgent *agent, guint type, guint channel, const void *payload,
+                                 gsize length, GError **error);
+
+/* The linker's: a CLOSE gives the next one time to be first. */
+gboolean __wrap_stead_agent_send(SteadAgent *agent, guint type, guint channel, const void *payload,
+                                 gsize length, GError **error)
+{
+    if (type == GUEST_CLOSE && next_one.f) {
+        next_one.thread = g_thread_new("next", open_next_one, g_steal_pointer(&next_one.f));
+        gint64 until = g_get_monotonic_time() + 300 * G_TIME_SPAN_MILLISECOND;
+        while (!g_atomic_int_get(&next_one.opened) && g_get_monotonic_time() < until)
+            g_thread_yield();
+    }
+    return __real_stead_agent_send(agent, type, channel, payload, length, error);
+}
+
+/* Or the next command in that channel would be closed. */
+static void test_closed_before_the_next_one(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(SteadStream) stream = open_shell(f, "first", FALSE);
+    next_one.channel = read_exec(f);
+    next_one.f = f;
+    stead_stream_free(g_steal_pointer(&stream));
+    g_autoptr(SteadStream) second = g_thread_join(next_one.thread);
+    g_assert_nonnull(second);
+    g_assert_cmpuint(read_request(f, GUEST_CLOSE), ==, next_one.channel);
+    g_assert_cmpuint(read_exec(f), ==, next_one.channel);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -363,6 +424,8 @@ int main(int argc, char **argv)
         {"lies/end-before-start", set_up_greeted_peer, test_an_end_before_a_start, tear_down_peer},
         {"lies/silence", set_up_greeted_peer, test_silence, tear_down_peer},
         {"lies/does-not-read", set_up_greeted_peer, test_a_peer_that_does_not_read, tear_down_peer},
+        {"closed-before-the-next", set_up_greeted_peer, test_closed_before_the_next_one,
+         tear_down_peer},
         {"lies/engine-ends", set_up_greeted_peer, test_engine_ends, tear_down_peer},
     };
     g_test_init(&argc, &argv, NULL);

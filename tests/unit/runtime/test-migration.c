@@ -5,6 +5,7 @@
  */
 #include "runtime/microvm/migration.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #define PAGES 4
 #define SIZE (PAGES * PAGE)
 #define RAM_ID 2
+#define SILENCE_MS 100
 
 /* migration/ram.c, migration/savevm.c */
 #define ZERO 0x02
@@ -174,6 +176,17 @@ static GBytes *read_file(int fd)
     return g_bytes_new_take(bytes, (gsize)st.st_size);
 }
 
+static gboolean split_into(int from, int memory, int state, GError **error)
+{
+    const SteadMigration migration = {.from = from,
+                                      .block = "ram",
+                                      .size = SIZE,
+                                      .memory = memory,
+                                      .state = state,
+                                      .silence_ms = SILENCE_MS};
+    return stead_migration_split(&migration, error);
+}
+
 /* What was written is looked at by the caller, where it cares. */
 static gboolean split(const void *bytes, gsize n, GBytes **memory, GBytes **state, GError **error)
 {
@@ -181,7 +194,7 @@ static gboolean split(const void *bytes, gsize n, GBytes **memory, GBytes **stat
     stead_autofd memory_fd = make_file("", 0);
     stead_autofd state_fd = make_file("", 0);
     g_assert_cmpint(ftruncate(memory_fd, SIZE), ==, 0);
-    gboolean done = stead_migration_split(from, "ram", SIZE, memory_fd, state_fd, error);
+    gboolean done = split_into(from, memory_fd, state_fd, error);
     *memory = read_file(memory_fd);
     *state = read_file(state_fd);
     g_assert_cmpuint(g_bytes_get_size(*memory), ==, SIZE);
@@ -361,7 +374,9 @@ static void test_sections_of_others(void)
 static void test_no_room_for_a_page(void)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_false(stead_migration_split(-1, "ram", PAGE - 1, -1, -1, &error));
+    const SteadMigration migration = {
+        .from = -1, .block = "ram", .size = PAGE - 1, .memory = -1, .state = -1};
+    g_assert_false(stead_migration_split(&migration, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
 }
 
@@ -372,12 +387,114 @@ static void test_file_that_cannot_be_written(void)
     put_all(&stream);
     stead_autofd from = make_file(stream.bytes->data, stream.bytes->len);
     stead_autofd memory = make_file("", 0);
-    g_assert_false(stead_migration_split(from, "ram", SIZE, memory, -1, &error));
+    g_assert_false(split_into(from, memory, -1, &error));
     g_assert_nonnull(strstr(error->message, "writing the state"));
     g_clear_error(&error);
     g_assert_cmpint(lseek(from, 0, SEEK_SET), ==, 0);
-    g_assert_false(stead_migration_split(from, "ram", SIZE, -1, memory, &error));
+    g_assert_false(split_into(from, -1, memory, &error));
     g_assert_nonnull(strstr(error->message, "writing the memory"));
+}
+
+/* Each page as often as `times`. */
+static void put_pages(Stream *stream, guint times)
+{
+    put_zero(stream, FALSE, "ram", 0, 0);
+    for (guint i = 1; i < times * PAGES; i++)
+        put_zero(stream, FALSE, NULL, (guint64)(i % PAGES) * PAGE, 0);
+}
+
+static void test_as_many_pages_as_there_are(void)
+{
+    g_auto(Stream) twice = begin_records();
+    g_auto(Stream) more = begin_records();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) memory = NULL;
+    g_autoptr(GBytes) state = NULL;
+    put_pages(&twice, 2);
+    end_section(&twice);
+    put_devices(&twice);
+    split(twice.bytes->data, twice.bytes->len, &memory, &state, &error);
+    g_assert_no_error(error);
+    put_pages(&more, 3);
+    assert_records_refused(&more);
+}
+
+/* ---- engines that take their time ---- */
+
+typedef struct {
+    int to;
+    guint every_ms; /* a byte; 0: never */
+    gint over;
+    GCancellable *cancellable; /* cancelled in a moment; NULL */
+} Slow;
+
+static gpointer write_slowly(gpointer data)
+{
+    Slow *slow = data;
+    static const char head[] = "QEVM\0\0\0\003";
+    for (gsize i = 0; !g_atomic_int_get(&slow->over); i++) {
+        g_usleep((slow->every_ms ? slow->every_ms : 10) * 1000);
+        if (slow->every_ms && write(slow->to, i < 8 ? head + i : "x", 1) != 1)
+            break;
+        if (slow->cancellable)
+            g_cancellable_cancel(slow->cancellable);
+    }
+    return NULL;
+}
+
+/* The error, and how long it took in milliseconds. */
+static GError *split_slowly(Slow *slow, guint silence_ms, gint64 *took_ms)
+{
+    int ends[2];
+    GError *error = NULL;
+    g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+    stead_autofd from = ends[0];
+    stead_autofd to = ends[1];
+    stead_autofd memory = make_file("", 0);
+    stead_autofd state = make_file("", 0);
+    const SteadMigration migration = {.from = from,
+                                      .block = "ram",
+                                      .size = SIZE,
+                                      .memory = memory,
+                                      .state = state,
+                                      .silence_ms = silence_ms,
+                                      .cancellable = slow->cancellable};
+    slow->to = to;
+    GThread *thread = g_thread_new("slow", write_slowly, slow);
+    gint64 began = g_get_monotonic_time();
+    g_assert_false(stead_migration_split(&migration, &error));
+    *took_ms = (g_get_monotonic_time() - began) / 1000;
+    g_atomic_int_set(&slow->over, TRUE);
+    g_thread_join(thread);
+    return error;
+}
+
+static void test_silence(void)
+{
+    Slow slow = {0};
+    gint64 took;
+    g_autoptr(GError) error = split_slowly(&slow, SILENCE_MS, &took);
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
+    g_assert_cmpint(took, >=, SILENCE_MS - 1);
+}
+
+/* Not silent for long, but all in all. */
+static void test_drip(void)
+{
+    Slow slow = {.every_ms = SILENCE_MS / 4};
+    gint64 took;
+    g_autoptr(GError) error = split_slowly(&slow, SILENCE_MS, &took);
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
+    g_assert_cmpint(took, >=, 2 * SILENCE_MS);
+}
+
+static void test_cancelled(void)
+{
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    Slow slow = {.cancellable = cancellable};
+    gint64 took;
+    g_autoptr(GError) error = split_slowly(&slow, 60000, &took);
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CANCELLED);
 }
 
 int main(int argc, char **argv)
@@ -396,5 +513,9 @@ int main(int argc, char **argv)
     g_test_add_func("/migration/sections-of-others", test_sections_of_others);
     g_test_add_func("/migration/no-room-for-a-page", test_no_room_for_a_page);
     g_test_add_func("/migration/file-that-cannot-be-written", test_file_that_cannot_be_written);
+    g_test_add_func("/migration/as-many-pages-as-there-are", test_as_many_pages_as_there_are);
+    g_test_add_func("/migration/silence", test_silence);
+    g_test_add_func("/migration/drip", test_drip);
+    g_test_add_func("/migration/cancelled", test_cancelled);
     return g_test_run();
 }

@@ -165,7 +165,7 @@ static void start(Fixture *f, Answer answer)
     g_autoptr(GError) error = NULL;
     f->answer = answer;
     f->engine = g_thread_new("engine", run_engine, f);
-    f->qmp = stead_qmp_open(f->wires, f->path, on_event, f, on_release, &error);
+    f->qmp = stead_qmp_open(f->wires, f->path, on_event, f, on_release, NULL, &error);
     g_assert_no_error(error);
 }
 
@@ -423,7 +423,7 @@ static void test_ends_before_it_is_up(Fixture *f, gconstpointer unused)
     for (int i = 0; i < TIMES; i++) {
         g_autoptr(GError) error = NULL;
         f->released = FALSE;
-        g_assert_null(stead_qmp_open(f->wires, f->path, on_event, f, on_release, &error));
+        g_assert_null(stead_qmp_open(f->wires, f->path, on_event, f, on_release, NULL, &error));
         g_assert_error(error, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE);
         await_release(f);
     }
@@ -434,10 +434,10 @@ static void test_nobody_listens(Fixture *f, gconstpointer unused)
     g_autoptr(GError) error = NULL;
     g_autofree char *elsewhere = g_build_filename(f->dir, "elsewhere", NULL);
     g_autofree char *too_long = g_strnfill(200, 'x');
-    g_assert_null(stead_qmp_open(f->wires, elsewhere, on_event, f, on_release, &error));
+    g_assert_null(stead_qmp_open(f->wires, elsewhere, on_event, f, on_release, NULL, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE);
     g_clear_error(&error);
-    g_assert_null(stead_qmp_open(f->wires, too_long, on_event, f, on_release, &error));
+    g_assert_null(stead_qmp_open(f->wires, too_long, on_event, f, on_release, NULL, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_INVALID);
     g_assert_true(f->released);
     g_assert_cmpstr(f->events->str, ==, "");
@@ -480,6 +480,64 @@ static void test_many_ask_at_once(Fixture *f, gconstpointer unused)
         g_thread_join(askers[i]);
 }
 
+/* ---- engines that say too much, or nothing ---- */
+
+#define FLOOD_MS 450
+#define LINE "{\"event\":\"E\"}\n"
+
+static gboolean flood(Fixture *f, const char *command, gint64 id)
+{
+    for (int i = 0; i < 100000; i++)
+        say(f, LINE);
+    return FALSE;
+}
+
+/* It is listened to for one read in each turn; the thread is the others' in between. */
+static void test_flood(Fixture *f, gconstpointer unused)
+{
+    const SteadQmpCommand command = {.name = "flood", .fd = -1, .timeout_ms = FLOOD_MS};
+    g_autoptr(GError) error = NULL;
+    guint events = 0;
+    start(f, flood);
+    gint64 began = g_get_monotonic_time();
+    g_assert_null(stead_qmp_ask(f->qmp, &command, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_TIMEOUT);
+    gint64 turns = (g_get_monotonic_time() - began) / 1000 / STEAD_QMP_TURN_MS + 2;
+    g_mutex_lock(&f->lock);
+    for (const char *at = f->events->str; (at = strchr(at, '(')) != NULL; at++)
+        events++;
+    g_mutex_unlock(&f->lock);
+    g_assert_cmpuint(events, >, STEAD_QMP_LINES);
+    g_assert_cmpuint(events, <=, (guint)turns * (4096 / (sizeof LINE - 1) + STEAD_QMP_LINES));
+}
+
+static gboolean say_nothing(Fixture *f, const char *command, gint64 id)
+{
+    return TRUE;
+}
+
+static gpointer cancel_soon(gpointer cancellable)
+{
+    g_usleep(50000);
+    g_cancellable_cancel(cancellable);
+    return NULL;
+}
+
+static void test_cancelled(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    const SteadQmpCommand command = {.name = "stop", .fd = -1, .cancellable = cancellable};
+    g_autoptr(GError) error = NULL;
+    start(f, say_nothing);
+    GThread *thread = g_thread_new("cancelling", cancel_soon, cancellable);
+    g_assert_null(stead_qmp_ask(f->qmp, &command, &error));
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CANCELLED);
+    g_thread_join(thread);
+    g_clear_error(&error);
+    g_assert_null(stead_qmp_ask(f->qmp, &command, &error)); /* before it began */
+    g_assert_error(error, STEAD_ERROR, STEAD_ERROR_CANCELLED);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -500,6 +558,8 @@ int main(int argc, char **argv)
         {"nobody-listens", test_nobody_listens},
         {"descriptor-is-passed", test_descriptor_is_passed},
         {"many-ask-at-once", test_many_ask_at_once},
+        {"flood", test_flood},
+        {"cancelled", test_cancelled},
     };
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {

@@ -16,11 +16,17 @@ static gboolean fails(gpointer self, const char *id, GError **error)
     return FALSE;
 }
 
+static gboolean does_not_pause(gpointer self, const char *id, GCancellable *cancellable,
+                               GError **error)
+{
+    return fails(self, id, error);
+}
+
 static const SteadDriver driver = {.name = "vm",
                                    .kind = STEAD_KIND_VM,
                                    .features = STEAD_FEATURE_PAUSE,
                                    .start = starts,
-                                   .pause = fails,
+                                   .pause = does_not_pause,
                                    .agent_ping = fails};
 
 static void test_calls_reach_the_driver(void)
@@ -39,7 +45,7 @@ static void test_errors_say_what_was_done(void)
 {
     g_autoptr(GError) error = NULL;
     SteadRuntime *runtime = stead_runtime_new(&driver, NULL);
-    g_assert_false(stead_runtime_pause(runtime, "web", &error));
+    g_assert_false(stead_runtime_pause(runtime, "web", NULL, &error));
     g_assert_error(error, STEAD_ERROR, STEAD_ERROR_GUEST);
     g_assert_cmpstr(error->message, ==, "pausing web: it does not want to");
     g_assert_cmpstr(stead_error_hint(error), ==, "Look.");
