@@ -63,6 +63,20 @@ typedef struct {
     uint8_t *buffer;      /* a cluster's worth */
 } VmmQcow2;
 
+typedef enum {
+    VMM_QCOW2_IS_ABSENT, /* the backing image's, or zeros */
+    VMM_QCOW2_IS_ZERO,
+    VMM_QCOW2_IS_DATA,
+} VmmQcow2Kind;
+
+/* Bytes of the disk that have one kind, and for data follow each other in the file. */
+typedef struct {
+    VmmQcow2Kind kind;
+    uint64_t host; /* of the first byte; 0: no cluster is allocated */
+    bool is_ours;
+    uint64_t length;
+} VmmQcow2Stretch;
+
 /* --- qcow2_table.c; with the lock held --- */
 
 /* What the second table says of a cluster of the disk. 0; -EAGAIN when that would need a read and
@@ -91,3 +105,15 @@ int vmm_qcow2_write_refcounts(VmmQcow2 *image);
 /* --- qcow2.c --- */
 
 extern const VmmImageOps vmm_qcow2_ops;
+VmmQcow2 *vmm_qcow2_of(VmmImage *image);
+/* The stretch that the range begins with, cut to the range. */
+int vmm_qcow2_find(VmmQcow2 *image, uint64_t offset, uint64_t length, VmmQcow2Stretch *stretch);
+/* Bytes of the disk in a stretch that was found. */
+int vmm_qcow2_read(VmmQcow2 *image, const VmmQcow2Stretch *stretch, uint64_t offset,
+                   const struct iovec *parts, unsigned n);
+
+/* --- qcow2_write.c: those of VmmImageOps --- */
+
+int vmm_qcow2_write(VmmImage *base, uint64_t offset, const struct iovec *parts, unsigned n);
+int vmm_qcow2_zero(VmmImage *base, uint64_t offset, uint64_t length, bool unmap);
+int vmm_qcow2_discard(VmmImage *base, uint64_t offset, uint64_t length);
