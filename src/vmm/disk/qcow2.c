@@ -16,9 +16,13 @@ VmmQcow2 *vmm_qcow2_of(VmmImage *image)
 static int decode(const VmmQcow2 *image, uint64_t entry, VmmQcow2Stretch *stretch)
 {
     uint64_t host = entry & VMM_QCOW2_OFFSET;
+    *stretch = (VmmQcow2Stretch){.kind = VMM_QCOW2_IS_COMPRESSED, .compressed = entry};
+    if (entry & VMM_QCOW2_COMPRESSED)
+        return vmm_qcow2_is_compressed(image, entry) ? 0 : -EIO;
     if (entry & ~(VMM_QCOW2_OFFSET | VMM_QCOW2_OURS | VMM_QCOW2_ZERO) ||
         (host != 0 && !vmm_qcow2_is_cluster(image, host)))
         return -EIO;
+    stretch->compressed = 0;
     stretch->host = host;
     stretch->is_ours = entry & VMM_QCOW2_OURS;
     stretch->kind = entry & VMM_QCOW2_ZERO ? VMM_QCOW2_IS_ZERO
@@ -36,7 +40,8 @@ static int look_up(VmmQcow2 *image, uint64_t cluster, bool may_block, VmmQcow2St
 
 static bool goes_on(const VmmQcow2Stretch *first, const VmmQcow2Stretch *next, uint64_t distance)
 {
-    if (first->kind != next->kind || first->is_ours != next->is_ours)
+    if (first->kind != next->kind || first->is_ours != next->is_ours ||
+        first->kind == VMM_QCOW2_IS_COMPRESSED)
         return false;
     return first->kind != VMM_QCOW2_IS_DATA || next->host == first->host + distance;
 }
@@ -89,7 +94,8 @@ static bool map(VmmImage *base, uint64_t offset, uint64_t length, bool is_write,
         return false;
     int failed = find_stretch(image, offset, length, false, &stretch);
     pthread_mutex_unlock(&image->lock);
-    if (failed || (is_write && !(stretch.kind == VMM_QCOW2_IS_DATA && stretch.is_ours)))
+    if (failed || stretch.kind == VMM_QCOW2_IS_COMPRESSED ||
+        (is_write && !(stretch.kind == VMM_QCOW2_IS_DATA && stretch.is_ours)))
         return false;
     if (stretch.kind == VMM_QCOW2_IS_ABSENT)
         return map_backing(image, offset, stretch.length, extent);
@@ -115,6 +121,16 @@ static int read_backing(VmmQcow2 *image, uint64_t offset, const struct iovec *pa
     return backing->ops->read(backing, offset, some, vmm_parts_slice(parts, n, 0, there, some));
 }
 
+static int read_compressed(VmmQcow2 *image, uint64_t entry, uint64_t offset,
+                           const struct iovec *parts, unsigned n)
+{
+    const uint8_t *cluster;
+    int failed = vmm_qcow2_decompress(image, entry, &cluster);
+    if (!failed)
+        vmm_parts_fill(parts, n, cluster + (offset & (image->cluster_size - 1)));
+    return failed;
+}
+
 int vmm_qcow2_read(VmmQcow2 *image, const VmmQcow2Stretch *stretch, uint64_t offset,
                    const struct iovec *parts, unsigned n)
 {
@@ -123,6 +139,8 @@ int vmm_qcow2_read(VmmQcow2 *image, const VmmQcow2Stretch *stretch, uint64_t off
         return read_backing(image, offset, parts, n);
     case VMM_QCOW2_IS_DATA:
         return vmm_image_pread(image->image.fd, stretch->host, parts, n);
+    case VMM_QCOW2_IS_COMPRESSED:
+        return read_compressed(image, stretch->compressed, offset, parts, n);
     case VMM_QCOW2_IS_ZERO:
         break;
     }
@@ -159,20 +177,26 @@ static int commit(VmmQcow2 *image)
 
 static int flush(VmmImage *base)
 {
-    int failed = commit(vmm_qcow2_of(base));
-    return failed ? failed : fdatasync(base->fd) < 0 ? -errno : 0;
+    VmmQcow2 *image = vmm_qcow2_of(base);
+    int failed = commit(image);
+    if (!failed && fdatasync(base->fd) < 0)
+        failed = -errno;
+    if (!failed)
+        vmm_qcow2_drop_let_go(image);
+    return failed;
 }
 
 static int close_image(VmmImage *base)
 {
     VmmQcow2 *image = vmm_qcow2_of(base);
-    int failed = base->is_read_only ? 0 : commit(image);
+    int failed = base->is_read_only ? 0 : vmm_qcow2_has_let_go(image) ? flush(base) : commit(image);
     vmm_image_close(image->backing);
     for (size_t i = 0; i < VMM_QCOW2_SLICES; i++)
         free(image->slices[i].entries);
     pthread_mutex_destroy(&image->lock);
     free(image->l1);
     free(image->buffer);
+    vmm_qcow2_compressed_free(image->compressed);
     free(image);
     return failed;
 }

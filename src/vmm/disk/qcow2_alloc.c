@@ -2,9 +2,13 @@
 /*
  * New clusters come from the file's end, one after the other, and each is referenced once. So the
  * reference counts that are not in the file yet are a row of ones, and none are kept in memory.
+ *
+ * What lost its last reference is not allocated again here: a disk that was compressed and is
+ * written anew goes behind it, and the room in front of it is the host's.
  */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -146,6 +150,27 @@ void vmm_qcow2_unallocate(VmmQcow2 *image, uint64_t offset)
     uint64_t last = image->next_free - 1;
     if (image->counted <= last && offset == last << image->cluster_bits)
         image->next_free--;
+}
+
+void vmm_qcow2_punch(const VmmQcow2 *image, uint64_t offset)
+{
+    if (fallocate(image->image.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                  (off_t)image->cluster_size) < 0)
+        return;
+}
+
+void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset)
+{
+    uint64_t block, cluster = offset >> image->cluster_bits;
+    uint16_t count;
+    if (find_block(image, cluster / per_block(image), &block) != 0 || block == 0)
+        return;
+    block += cluster % per_block(image) * sizeof count;
+    if (vmm_image_pread_bytes(image->image.fd, block, &count, sizeof count) != 0 || count == 0)
+        return;
+    count = htobe16((uint16_t)(be16toh(count) - 1));
+    if (vmm_image_pwrite_bytes(image->image.fd, block, &count, sizeof count) == 0 && count == 0)
+        vmm_qcow2_punch(image, offset);
 }
 
 static int write_ones(const VmmQcow2 *image, uint64_t offset, uint64_t n)

@@ -191,7 +191,9 @@ static int clear_autoclear(const VmmQcow2 *image, const Header *header)
 }
 
 /* The table of reference counts is not moved to make it longer: it must do for a full disk, with a
- * second table a cluster's worth of entries and a block a cluster's worth of counts. */
+ * second table a cluster's worth of entries and a block a cluster's worth of counts. What is
+ * compressed cannot be told from here: in an image full of it, with small clusters, writes may find
+ * no room in the end. */
 static bool is_room_counted(const VmmQcow2 *image)
 {
     uint64_t per_block = image->cluster_size / sizeof(uint16_t);

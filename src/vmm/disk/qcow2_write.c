@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writing through the tables. A cluster that is written first time is written whole, with what
- * stood there before around the new bytes, and only then pointed to.
+ * Writing through the tables. A cluster that is written first time, which one that is compressed
+ * also is, is written whole, with what stood there before around the new bytes, and only then
+ * pointed to.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,10 +48,12 @@ static int write_whole(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t hos
     return vmm_image_pwrite(image->image.fd, host, all, k);
 }
 
-static int set_entry(VmmQcow2 *image, uint64_t offset, uint64_t entry)
+static int set_entry(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t offset, uint64_t entry)
 {
     pthread_mutex_lock(&image->lock);
     int failed = vmm_qcow2_set(image, offset >> image->cluster_bits, entry);
+    if (!failed && was->kind == VMM_QCOW2_IS_COMPRESSED)
+        vmm_qcow2_let_go(image, was->compressed);
     pthread_mutex_unlock(&image->lock);
     return failed;
 }
@@ -83,7 +85,7 @@ static int write_first(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t off
         return failed;
     failed = write_whole(image, was, host, offset, parts, n);
     if (!failed)
-        failed = set_entry(image, offset, host | VMM_QCOW2_OURS);
+        failed = set_entry(image, was, offset, host | VMM_QCOW2_OURS);
     if (failed && !was->host)
         unallocate(image, host);
     return failed;
@@ -131,23 +133,15 @@ static int write_zeros(VmmQcow2 *image, uint64_t offset, uint64_t length)
     return failed;
 }
 
-/* Gives the room of a cluster back; what cannot be given stays. */
-static void punch(const VmmQcow2 *image, uint64_t host)
-{
-    if (fallocate(image->image.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)host,
-                  (off_t)image->cluster_size) < 0)
-        return;
-}
-
 /* A whole cluster. */
 static int zero_cluster(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t offset, bool unmap)
 {
     uint64_t host = was->host;
     if (host && !was->is_ours)
         return -EIO;
-    int failed = set_entry(image, offset, VMM_QCOW2_ZERO | (host ? host | VMM_QCOW2_OURS : 0));
+    int failed = set_entry(image, was, offset, VMM_QCOW2_ZERO | (host ? host | VMM_QCOW2_OURS : 0));
     if (!failed && host && unmap)
-        punch(image, host);
+        vmm_qcow2_punch(image, host);
     return failed;
 }
 

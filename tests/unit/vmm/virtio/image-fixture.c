@@ -16,6 +16,26 @@ void image_write_pattern(const char *path, uint64_t size)
     g_assert_true(g_file_set_contents(path, (char *)bytes, (gssize)size, NULL));
 }
 
+void image_write_mixture(const char *path, uint64_t size)
+{
+    static const uint8_t masks[] = {0x01, 0x0f, 0xff, 0x00, 0x3f, 0x03, 0x00};
+    g_autofree uint8_t *bytes = g_malloc(size);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+    for (uint64_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)g_rand_int(rand) & masks[i / 29000 % sizeof masks];
+    g_assert_true(g_file_set_contents(path, (char *)bytes, (gssize)size, NULL));
+}
+
+/* Its content is in the file with ".raw" behind the name. */
+static void make_compressed(const char *cluster, const char *path, uint64_t size)
+{
+    g_autofree char *raw = g_strconcat(path, ".raw", NULL);
+    image_write_mixture(raw, size);
+    g_assert_cmpint(
+        run("qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=%s %s %s", cluster, raw, path),
+        ==, 0);
+}
+
 void image_open(ImageFixture *fixture)
 {
     VmmError error = {""};
@@ -50,12 +70,16 @@ static const char *make_backing(const ImageKind *kind, const char *base, const c
 {
     if (kind->backing == 0)
         return NULL;
-    image_write_pattern(base, kind->backing);
+    const char *format = kind->is_compressed ? "qcow2" : "raw";
+    if (kind->is_compressed)
+        make_compressed(kind->cluster, base, kind->backing);
+    else
+        image_write_pattern(base, kind->backing);
     if (!kind->has_middle)
-        return "raw";
-    g_assert_cmpint(
-        run("qemu-img create -q -f qcow2 -b %s -F raw %s %u", base, middle, (unsigned)kind->size),
-        ==, 0);
+        return format;
+    g_assert_cmpint(run("qemu-img create -q -f qcow2 -b %s -F %s %s %u", base, format, middle,
+                        (unsigned)kind->size),
+                    ==, 0);
     fill_middle(middle, base);
     return "qcow2";
 }
@@ -63,6 +87,10 @@ static const char *make_backing(const ImageKind *kind, const char *base, const c
 static void make_image(const ImageKind *kind, const char *path, const char *below,
                        const char *format)
 {
+    if (kind->is_compressed && !format) {
+        make_compressed(kind->cluster, path, kind->size);
+        return;
+    }
     g_autofree char *backing =
         format ? g_strdup_printf("-b %s -F %s ", below, format) : g_strdup("");
     g_assert_cmpint(run("qemu-img create -q -f qcow2 -o cluster_size=%s %s%s %u", kind->cluster,

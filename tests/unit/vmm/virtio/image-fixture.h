@@ -22,8 +22,9 @@ typedef struct {
 typedef struct {
     const char *cluster; /* bytes of one, as qemu-img takes them */
     uint64_t size;
-    uint64_t backing;    /* bytes of what backs it; 0: nothing */
-    gboolean has_middle; /* a qcow2 image between the two */
+    uint64_t backing;       /* bytes of what backs it; 0: nothing */
+    gboolean has_middle;    /* a qcow2 image between the two */
+    gboolean is_compressed; /* what is at the bottom, which is a qcow2 image then */
 } ImageKind;
 
 void image_set_up(ImageFixture *fixture, const ImageKind *kind);
@@ -54,3 +55,5 @@ void image_run(const ImageKind *kind);
 
 void image_assert_same(const uint8_t *found, const uint8_t *expected, uint64_t length);
 void image_write_pattern(const char *path, uint64_t size);
+/* Bytes that can be compressed well, badly and not at all, and zeros; the same each time. */
+void image_write_mixture(const char *path, uint64_t size);

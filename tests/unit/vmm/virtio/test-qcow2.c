@@ -218,26 +218,6 @@ static void test_refuses_another_backing(void)
     assert_refused(path, "was not given");
 }
 
-static void test_compressed_clusters_are_an_error(void)
-{
-    if (!has_qemu_img())
-        return;
-    g_autoptr(Folder) folder = folder_new();
-    g_autofree char *path = folder_path(folder, "a.qcow2");
-    g_autofree char *raw = folder_path(folder, "a.raw");
-    uint8_t bytes[512];
-    image_write_pattern(raw, 1 << 20);
-    g_assert_cmpint(run("qemu-img convert -c -f raw -O qcow2 %s %s", raw, path), ==, 0);
-    VmmImage *image = NULL;
-    int fd = open_file(path, O_RDWR);
-    g_assert_cmpint(vmm_qcow2_open(&image, &fd, 1, false, NULL), ==, 0);
-    struct iovec part = {bytes, sizeof bytes};
-    g_assert_cmpint(image->ops->read(image, 0, &part, 1), ==, -EIO);
-    g_assert_cmpint(image->ops->write(image, 0, &part, 1), ==, -EIO);
-    vmm_image_close(image);
-    close(fd);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -255,6 +235,5 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/refused-snapshots", test_refuses_snapshots_inside);
     g_test_add_func("/qcow2/refused-dirty", test_refuses_a_dirty_image);
     g_test_add_func("/qcow2/refused-backing", test_refuses_another_backing);
-    g_test_add_func("/qcow2/compressed", test_compressed_clusters_are_an_error);
     return g_test_run();
 }
