@@ -13,6 +13,7 @@
 
 #define MAGIC 0x514649fbU
 #define VERSION 3
+#define OLD_VERSION 2 /* is read, not written, and has no features */
 #define CLUSTER_BITS_MIN 9
 #define CLUSTER_BITS_MAX 21
 #define REFCOUNT_ORDER 4 /* 16 bits */
@@ -32,22 +33,25 @@ typedef struct {
     guint32 refcount_order;
 } Header;
 
-static const char *refuse_header(const Header *header)
+static const char *refuse_header(const Header *header, gboolean is_written)
 {
+    guint32 version = GUINT32_FROM_BE(header->version);
+    gboolean is_old = version == OLD_VERSION;
+    guint64 features = is_old ? 0 : GUINT64_FROM_BE(header->incompatible);
     guint32 bits = GUINT32_FROM_BE(header->cluster_bits);
     const struct {
         gboolean is_so;
         const char *why;
     } reasons[] = {
         {GUINT32_FROM_BE(header->magic) != MAGIC, "is no qcow2 file"},
-        {GUINT32_FROM_BE(header->version) != VERSION, "is of another version of qcow2"},
+        {version != VERSION && (is_written || !is_old), "is of another version of qcow2"},
         {bits < CLUSTER_BITS_MIN || bits > CLUSTER_BITS_MAX, "has clusters of an odd size"},
         {header->crypt_method != 0, "is encrypted"},
         {header->n_snapshots != 0, "has snapshots inside"},
-        {(GUINT64_FROM_BE(header->incompatible) & OTHER_COMPRESSION) != 0,
-         "is compressed otherwise than by zlib"},
-        {header->incompatible != 0, "has features that it does not know"},
-        {GUINT32_FROM_BE(header->refcount_order) != REFCOUNT_ORDER, "has odd reference counts"},
+        {(features & OTHER_COMPRESSION) != 0, "is compressed otherwise than by zlib"},
+        {features != 0, "has features that it does not know"},
+        {!is_old && GUINT32_FROM_BE(header->refcount_order) != REFCOUNT_ORDER,
+         "has odd reference counts"},
         {GUINT32_FROM_BE(header->l1_entries) > L1_MAX / sizeof(guint64), "has too large a table"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++)
@@ -56,7 +60,7 @@ static const char *refuse_header(const Header *header)
     return NULL;
 }
 
-static const char *refuse_file(const char *path, gboolean is_qcow2)
+static const char *refuse_file(const char *path, gboolean is_qcow2, gboolean is_written)
 {
     Header header;
     struct stat st;
@@ -69,7 +73,7 @@ static const char *refuse_file(const char *path, gboolean is_qcow2)
         return NULL;
     if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header)
         return "is no qcow2 file";
-    return refuse_header(&header);
+    return refuse_header(&header, is_written);
 }
 
 static char *refuse_disk(const SteadMachineDisk *disk)
@@ -82,9 +86,9 @@ static char *refuse_disk(const SteadMachineDisk *disk)
         return g_strdup_printf("takes at most %d files that stand on each other",
                                STEAD_VMM_FILES_MAX);
     const char *path = disk->path;
-    const char *why = refuse_file(path, is_qcow2);
+    const char *why = refuse_file(path, is_qcow2, !disk->read_only);
     for (guint i = 0; i < n && why == NULL; i++)
-        why = refuse_file(path = disk->backing[i], TRUE);
+        why = refuse_file(path = disk->backing[i], TRUE, FALSE);
     return why ? g_strdup_printf("does not take a disk that %s: %s", why, path) : NULL;
 }
 

@@ -27,13 +27,14 @@ void image_write_mixture(const char *path, uint64_t size)
 }
 
 /* Its content is in the file with ".raw" behind the name. */
-static void make_compressed(const char *cluster, const char *path, uint64_t size)
+static void make_compressed(const ImageKind *kind, const char *path, uint64_t size)
 {
+    const char *compat = kind->is_old ? "0.10" : "1.1";
     g_autofree char *raw = g_strconcat(path, ".raw", NULL);
     image_write_mixture(raw, size);
-    g_assert_cmpint(
-        run("qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=%s %s %s", cluster, raw, path),
-        ==, 0);
+    g_assert_cmpint(run("qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=%s,compat=%s %s %s",
+                        kind->cluster, compat, raw, path),
+                    ==, 0);
 }
 
 void image_open(ImageFixture *fixture)
@@ -72,7 +73,7 @@ static const char *make_backing(const ImageKind *kind, const char *base, const c
         return NULL;
     const char *format = kind->is_compressed ? "qcow2" : "raw";
     if (kind->is_compressed)
-        make_compressed(kind->cluster, base, kind->backing);
+        make_compressed(kind, base, kind->backing);
     else
         image_write_pattern(base, kind->backing);
     if (!kind->has_middle)
@@ -81,6 +82,8 @@ static const char *make_backing(const ImageKind *kind, const char *base, const c
                         (unsigned)kind->size),
                     ==, 0);
     fill_middle(middle, base);
+    if (kind->is_old)
+        g_assert_cmpint(run("qemu-img amend -q -f qcow2 -o compat=0.10 %s", middle), ==, 0);
     return "qcow2";
 }
 
@@ -88,7 +91,7 @@ static void make_image(const ImageKind *kind, const char *path, const char *belo
                        const char *format)
 {
     if (kind->is_compressed && !format) {
-        make_compressed(kind->cluster, path, kind->size);
+        make_compressed(kind, path, kind->size);
         return;
     }
     g_autofree char *backing =

@@ -25,6 +25,7 @@ typedef struct {
     uint64_t backing;       /* bytes of what backs it; 0: nothing */
     gboolean has_middle;    /* a qcow2 image between the two */
     gboolean is_compressed; /* what is at the bottom, which is a qcow2 image then */
+    gboolean is_old;        /* all that is below is of version 2 */
 } ImageKind;
 
 void image_set_up(ImageFixture *fixture, const ImageKind *kind);

@@ -75,6 +75,17 @@ static void test_changed_above_a_shorter_one(void)
                            .is_compressed = TRUE});
 }
 
+/* At the bottom as Ubuntu publishes its images. */
+static void test_changed_above_an_old_one(void)
+{
+    image_run(&(ImageKind){.cluster = "64k",
+                           .size = SIZE,
+                           .backing = SIZE,
+                           .has_middle = TRUE,
+                           .is_compressed = TRUE,
+                           .is_old = TRUE});
+}
+
 /* The room of what was compressed goes back to the host. */
 static void test_room_goes_back(void)
 {
@@ -457,6 +468,7 @@ int main(int argc, char **argv)
     g_test_add_func("/compressed/changed-large-clusters", test_changed_large_clusters);
     g_test_add_func("/compressed/changed-above", test_changed_above);
     g_test_add_func("/compressed/changed-above-a-shorter-one", test_changed_above_a_shorter_one);
+    g_test_add_func("/compressed/changed-above-an-old-one", test_changed_above_an_old_one);
     g_test_add_func("/compressed/room-goes-back", test_room_goes_back);
     g_test_add_data_func("/compressed/disk/uring", NULL, test_disk);
     g_test_add_data_func("/compressed/disk/thread", "without io_uring", test_disk);

@@ -203,6 +203,29 @@ static void test_refuses_a_dirty_image(void)
     }
 }
 
+/* Read it can be, and it has none of what stands in its header's place for features. */
+static void test_old_version_is_read_only(void)
+{
+    static const char *const options[] = {"compat=0.10", "compat=0.10,cluster_size=2M"};
+    if (!has_qemu_img())
+        return;
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
+        VmmImage *image = NULL;
+        VmmError error = {""};
+        g_autoptr(Folder) folder = folder_new();
+        g_autofree char *path = folder_path(folder, "a.qcow2");
+        g_assert_cmpint(run("qemu-img create -q -f qcow2 -o %s %s 1M", options[i], path), ==, 0);
+        int fd = open_file(path, O_RDWR);
+        g_autofree char *nonsense = g_strnfill(32, 'x'); /* up to where version 3's header ends */
+        g_assert_cmpint(pwrite(fd, nonsense, 32, INCOMPATIBLE), ==, 32);
+        g_assert_cmpint(vmm_qcow2_open(&image, &fd, 1, false, &error), ==, -EINVAL);
+        g_assert_nonnull(strstr(error.text, "version 3"));
+        g_assert_cmpint(vmm_qcow2_open(&image, &fd, 1, true, NULL), ==, 0);
+        vmm_image_close(image);
+        close(fd);
+    }
+}
+
 static void test_refuses_another_backing(void)
 {
     if (!has_qemu_img())
@@ -234,6 +257,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qcow2/refused-options", test_refusals_by_option);
     g_test_add_func("/qcow2/refused-snapshots", test_refuses_snapshots_inside);
     g_test_add_func("/qcow2/refused-dirty", test_refuses_a_dirty_image);
+    g_test_add_func("/qcow2/old-version", test_old_version_is_read_only);
     g_test_add_func("/qcow2/refused-backing", test_refuses_another_backing);
     return g_test_run();
 }
