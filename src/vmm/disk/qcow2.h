@@ -108,11 +108,8 @@ int vmm_qcow2_allocate(VmmQcow2 *image, uint64_t *offset);
 void vmm_qcow2_unallocate(VmmQcow2 *image, uint64_t offset);
 /* Writes the reference counts of new clusters. */
 int vmm_qcow2_write_refcounts(VmmQcow2 *image);
-/* Takes a reference from a cluster; one that has none left is punched out. What fails is a leak,
- * and no more. */
+/* Takes a reference from a cluster. What fails is a leak, and no more. */
 void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset);
-/* Gives the room of a cluster back; what cannot be given stays. */
-void vmm_qcow2_punch(const VmmQcow2 *image, uint64_t offset);
 
 /* --- qcow2_compressed.c; for entries that are VMM_QCOW2_COMPRESSED --- */
 

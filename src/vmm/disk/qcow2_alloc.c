@@ -3,12 +3,11 @@
  * New clusters come from the file's end, one after the other, and each is referenced once. So the
  * reference counts that are not in the file yet are a row of ones, and none are kept in memory.
  *
- * What lost its last reference is not allocated again here: a disk that was compressed and is
- * written anew goes behind it, and the room in front of it is the host's.
+ * What lost its last reference is not allocated again here, and stays as it is: a disk that was
+ * compressed and is written anew goes behind it.
  */
 #include <endian.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -152,13 +151,6 @@ void vmm_qcow2_unallocate(VmmQcow2 *image, uint64_t offset)
         image->next_free--;
 }
 
-void vmm_qcow2_punch(const VmmQcow2 *image, uint64_t offset)
-{
-    if (fallocate(image->image.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                  (off_t)image->cluster_size) < 0)
-        return;
-}
-
 void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset)
 {
     uint64_t block, cluster = offset >> image->cluster_bits;
@@ -169,8 +161,7 @@ void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset)
     if (vmm_image_pread_bytes(image->image.fd, block, &count, sizeof count) != 0 || count == 0)
         return;
     count = htobe16((uint16_t)(be16toh(count) - 1));
-    if (vmm_image_pwrite_bytes(image->image.fd, block, &count, sizeof count) == 0 && count == 0)
-        vmm_qcow2_punch(image, offset);
+    vmm_image_pwrite_bytes(image->image.fd, block, &count, sizeof count);
 }
 
 static int write_ones(const VmmQcow2 *image, uint64_t offset, uint64_t n)

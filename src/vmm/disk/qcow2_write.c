@@ -5,6 +5,7 @@
  * pointed to.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,14 @@ static int write_zeros(VmmQcow2 *image, uint64_t offset, uint64_t length)
     return failed;
 }
 
+/* Gives the room of a cluster back; what cannot be given stays. */
+static void punch(const VmmQcow2 *image, uint64_t host)
+{
+    if (fallocate(image->image.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)host,
+                  (off_t)image->cluster_size) < 0)
+        return;
+}
+
 /* A whole cluster. */
 static int zero_cluster(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t offset, bool unmap)
 {
@@ -141,7 +150,7 @@ static int zero_cluster(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t of
         return -EIO;
     int failed = set_entry(image, was, offset, VMM_QCOW2_ZERO | (host ? host | VMM_QCOW2_OURS : 0));
     if (!failed && host && unmap)
-        vmm_qcow2_punch(image, host);
+        punch(image, host);
     return failed;
 }
 

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -84,23 +83,6 @@ static void test_changed_above_an_old_one(void)
                            .has_middle = TRUE,
                            .is_compressed = TRUE,
                            .is_old = TRUE});
-}
-
-/* The room of what was compressed goes back to the host. */
-static void test_room_goes_back(void)
-{
-    ImageFixture fixture;
-    struct stat before, after;
-    if (!has_qemu_img())
-        return;
-    image_set_up(&fixture, &(ImageKind){.cluster = "4k", .size = SIZE, .is_compressed = TRUE});
-    g_assert_cmpint(fstat(fixture.fds[0], &before), ==, 0);
-    image_discard(&fixture, 0, SIZE);
-    image_flush(&fixture);
-    g_assert_cmpint(fstat(fixture.fds[0], &after), ==, 0);
-    g_assert_cmpint(after.st_blocks, <, before.st_blocks / 4);
-    image_check(&fixture);
-    image_tear_down(&fixture);
 }
 
 /* --- Through the disk --- */
@@ -455,7 +437,7 @@ static void test_references_that_lie(void)
     g_assert_cmpint(hand_write(&hand, 0, 512), ==, 0);
     g_assert_cmpint(hand_flush(&hand), ==, 0);
     g_assert_cmpuint(refcount(&hand, DATA / CLUSTER), ==, 0);
-    check_content(&hand, 1); /* nor is it punched out */
+    check_content(&hand, 1);
     hand_close(&hand);
 }
 
@@ -469,7 +451,6 @@ int main(int argc, char **argv)
     g_test_add_func("/compressed/changed-above", test_changed_above);
     g_test_add_func("/compressed/changed-above-a-shorter-one", test_changed_above_a_shorter_one);
     g_test_add_func("/compressed/changed-above-an-old-one", test_changed_above_an_old_one);
-    g_test_add_func("/compressed/room-goes-back", test_room_goes_back);
     g_test_add_data_func("/compressed/disk/uring", NULL, test_disk);
     g_test_add_data_func("/compressed/disk/thread", "without io_uring", test_disk);
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
