@@ -36,3 +36,11 @@ void vmm_parts_zero(const struct iovec *parts, unsigned n)
     for (unsigned i = 0; i < n; i++)
         memset(parts[i].iov_base, 0, parts[i].iov_len);
 }
+
+void vmm_parts_fill(const struct iovec *parts, unsigned n, const uint8_t *bytes)
+{
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(parts[i].iov_base, bytes, parts[i].iov_len);
+        bytes += parts[i].iov_len;
+    }
+}

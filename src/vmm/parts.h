@@ -14,3 +14,5 @@ unsigned vmm_parts_slice(const struct iovec *parts, unsigned n, uint64_t skip, u
                          struct iovec *to);
 
 void vmm_parts_zero(const struct iovec *parts, unsigned n);
+/* Fills all of them, one after the other, with what lies at `bytes`. */
+void vmm_parts_fill(const struct iovec *parts, unsigned n, const uint8_t *bytes);

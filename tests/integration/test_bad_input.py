@@ -4,19 +4,16 @@ it; nothing half-made stays, and the daemon goes on."""
 
 import concurrent.futures
 import contextlib
-import functools
-import hashlib
-import http.server
 import os
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 
 import stead
 from stead import ApiError, blank_spec
+from web import catalogue, sha256, web_server
 
 STATUS = {"invalid": 400, "not-found": 404, "conflict": 409, "state": 409, "busy": 409}
 EXIT = {
@@ -367,40 +364,19 @@ def test_a_qcow2_that_names_other_files(daemon_unchanged, tmp_path):
     assert caught.value.code in ("invalid", "denied", "unsupported"), caught.value
 
 
-@contextlib.contextmanager
-def web_server(folder):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_checksums_and_addresses(make_daemon, tmp_path):
     image = tmp_path / "good.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
-    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    digest = sha256(image)
     with web_server(tmp_path) as address:
-        catalogue = tmp_path / "catalogue.yaml"
-        entries = {
+        told = tmp_path / "catalogue.yaml"
+        told.write_text(catalogue({
             "good:1": (f"{address}/good.qcow2", digest),
             "bad:1": (f"{address}/good.qcow2", "0" * 64),
             "gone:1": (f"{address}/gone.qcow2", digest),
             "dead:1": ("http://127.0.0.1:1/x.qcow2", digest),
-        }
-        catalogue.write_text("images:\n" + "".join(
-            f"  - name: {name}\n    url: {url}\n    digest: sha256:{value}\n"
-            for name, (url, value) in entries.items()))
-        env = {"STEAD_CATALOGUE": str(catalogue), "no_proxy": "127.0.0.1", "http_proxy": "",
+        }))
+        env = {"STEAD_CATALOGUE": str(told), "no_proxy": "127.0.0.1", "http_proxy": "",
                "HTTP_PROXY": ""}
         daemon = make_daemon(env=env)
         for name, codes in (("bad:1", {"verification"}), ("gone:1", {"not-found", "unavailable"}),

@@ -15,5 +15,5 @@
 #define STEAD_VMM_FILES_MAX 16
 
 /* Why it cannot run the machine, to follow "stead-vmm": "takes at most 64 CPUs"; NULL when it can.
- * Reads the tables of the disks' files: blocks. Owned by the caller. */
+ * Reads the heads of the disks' files: blocks. Owned by the caller. */
 char *stead_vmm_refusal(const SteadMachine *machine);

@@ -38,8 +38,8 @@ typedef struct {
     int (*discard)(VmmImage *image, uint64_t offset, uint64_t length);
     /* What was written before survives the host's end. */
     int (*flush)(VmmImage *image);
-    /* Writes what is not in the file yet, without waiting for the medium, and frees the image and
-     * those below it. The descriptors stay open. */
+    /* Writes what is not in the file yet, waiting for the medium only where order asks for it, and
+     * frees the image and those below it. The descriptors stay open. */
     int (*close)(VmmImage *image);
 } VmmImageOps;
 

@@ -4,7 +4,8 @@
  *
  * Clusters are only ever added, at the end of the file, and never move or go: what the guest
  * discards is marked as zeros and punched out of the file, but stays its cluster's. So an address
- * that was looked up stays good, and a write that is under way can hit nobody else's data.
+ * that was looked up stays good, and a write that is under way can hit nobody else's data. Only
+ * what is compressed goes, when the guest writes it: no other thread reads it.
  *
  * Metadata is changed in memory and written by vmm_qcow2_commit(), in an order that leaves the file
  * sound whenever it is cut off: first what new clusters hold and their reference counts, then,
@@ -25,9 +26,12 @@
 
 /* What a second table says of a cluster. */
 #define VMM_QCOW2_OURS (1ULL << 63)       /* its reference count is 1 */
-#define VMM_QCOW2_COMPRESSED (1ULL << 62) /* refused */
+#define VMM_QCOW2_COMPRESSED (1ULL << 62) /* the rest tells where, see qcow2_compressed.c */
 #define VMM_QCOW2_ZERO 1ULL
 #define VMM_QCOW2_OFFSET 0x00fffffffffffe00ULL
+
+/* What compressed clusters need; there is none until the first is met. */
+typedef struct VmmQcow2Compressed VmmQcow2Compressed;
 
 /* A piece of a second table. */
 typedef struct {
@@ -61,7 +65,24 @@ typedef struct {
     uint64_t counted;     /* clusters from here to next_free have no reference count yet */
     uint64_t known_block; /* a block of reference counts that exists; UINT64_MAX: none known */
     uint8_t *buffer;      /* a cluster's worth */
+    VmmQcow2Compressed *compressed;
 } VmmQcow2;
+
+typedef enum {
+    VMM_QCOW2_IS_ABSENT, /* the backing image's, or zeros */
+    VMM_QCOW2_IS_ZERO,
+    VMM_QCOW2_IS_DATA,
+    VMM_QCOW2_IS_COMPRESSED, /* inside one cluster */
+} VmmQcow2Kind;
+
+/* Bytes of the disk that have one kind, and for data follow each other in the file. */
+typedef struct {
+    VmmQcow2Kind kind;
+    uint64_t host;       /* of the first byte; 0: no cluster is allocated */
+    uint64_t compressed; /* the entry of one that is */
+    bool is_ours;
+    uint64_t length;
+} VmmQcow2Stretch;
 
 /* --- qcow2_table.c; with the lock held --- */
 
@@ -87,7 +108,34 @@ int vmm_qcow2_allocate(VmmQcow2 *image, uint64_t *offset);
 void vmm_qcow2_unallocate(VmmQcow2 *image, uint64_t offset);
 /* Writes the reference counts of new clusters. */
 int vmm_qcow2_write_refcounts(VmmQcow2 *image);
+/* Takes a reference from a cluster. What fails is a leak, and no more. */
+void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset);
+
+/* --- qcow2_compressed.c; for entries that are VMM_QCOW2_COMPRESSED --- */
+
+/* Whether there can be such an entry; with the lock held. */
+bool vmm_qcow2_is_compressed(const VmmQcow2 *image, uint64_t entry);
+/* The cluster's content, good until the next call; -EIO when it does not make a cluster. */
+int vmm_qcow2_decompress(VmmQcow2 *image, uint64_t entry, const uint8_t **cluster);
+/* The tables do not have the entry any more, those in memory. With the lock held. */
+void vmm_qcow2_let_go(VmmQcow2 *image, uint64_t entry);
+bool vmm_qcow2_has_let_go(const VmmQcow2 *image);
+/* Drops the references of what was let go of, after a sync that followed vmm_qcow2_commit(). */
+void vmm_qcow2_drop_let_go(VmmQcow2 *image);
+void vmm_qcow2_compressed_free(VmmQcow2Compressed *compressed); /* NULL is fine */
 
 /* --- qcow2.c --- */
 
 extern const VmmImageOps vmm_qcow2_ops;
+VmmQcow2 *vmm_qcow2_of(VmmImage *image);
+/* The stretch that the range begins with, cut to the range. */
+int vmm_qcow2_find(VmmQcow2 *image, uint64_t offset, uint64_t length, VmmQcow2Stretch *stretch);
+/* Bytes of the disk in a stretch that was found. */
+int vmm_qcow2_read(VmmQcow2 *image, const VmmQcow2Stretch *stretch, uint64_t offset,
+                   const struct iovec *parts, unsigned n);
+
+/* --- qcow2_write.c: those of VmmImageOps --- */
+
+int vmm_qcow2_write(VmmImage *base, uint64_t offset, const struct iovec *parts, unsigned n);
+int vmm_qcow2_zero(VmmImage *base, uint64_t offset, uint64_t length, bool unmap);
+int vmm_qcow2_discard(VmmImage *base, uint64_t offset, uint64_t length);

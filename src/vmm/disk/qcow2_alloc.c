@@ -2,6 +2,9 @@
 /*
  * New clusters come from the file's end, one after the other, and each is referenced once. So the
  * reference counts that are not in the file yet are a row of ones, and none are kept in memory.
+ *
+ * What lost its last reference is not allocated again here, and stays as it is: a disk that was
+ * compressed and is written anew goes behind it.
  */
 #include <endian.h>
 #include <errno.h>
@@ -146,6 +149,19 @@ void vmm_qcow2_unallocate(VmmQcow2 *image, uint64_t offset)
     uint64_t last = image->next_free - 1;
     if (image->counted <= last && offset == last << image->cluster_bits)
         image->next_free--;
+}
+
+void vmm_qcow2_drop_reference(const VmmQcow2 *image, uint64_t offset)
+{
+    uint64_t block, cluster = offset >> image->cluster_bits;
+    uint16_t count;
+    if (find_block(image, cluster / per_block(image), &block) != 0 || block == 0)
+        return;
+    block += cluster % per_block(image) * sizeof count;
+    if (vmm_image_pread_bytes(image->image.fd, block, &count, sizeof count) != 0 || count == 0)
+        return;
+    count = htobe16((uint16_t)(be16toh(count) - 1));
+    vmm_image_pwrite_bytes(image->image.fd, block, &count, sizeof count);
 }
 
 static int write_ones(const VmmQcow2 *image, uint64_t offset, uint64_t n)

@@ -12,6 +12,8 @@
 
 #define MAGIC 0x514649fbU
 #define VERSION 3
+#define OLD_VERSION 2
+#define OLD_HEADER 72U /* bytes; the features that come behind are of version 3 */
 #define HEADER_MIN 104U
 #define HEADER_MAX 4096U
 #define REFCOUNT_ORDER 4 /* 16 bits */
@@ -73,6 +75,11 @@ static int read_header(int fd, Header *header)
     header->autoclear = be64toh(header->autoclear);
     header->refcount_order = be32toh(header->refcount_order);
     header->header_length = be32toh(header->header_length);
+    if (header->version == OLD_VERSION) {
+        header->incompatible = header->autoclear = 0;
+        header->refcount_order = REFCOUNT_ORDER;
+        header->header_length = OLD_HEADER;
+    }
     return failed;
 }
 
@@ -86,21 +93,30 @@ static const char *refuse_features(const Header *header)
                : "has a feature that is not known";
 }
 
-/* Why the image is not taken, or NULL. */
-static const char *refuse(const Header *header)
+/* Version 2, in which images are still published, can be read; it has no clusters of zeros, which
+ * are written here. */
+static bool is_of_known_version(const Header *header, bool is_read_only)
 {
+    return header->version == VERSION || (header->version == OLD_VERSION && is_read_only);
+}
+
+/* Why the image is not taken, or NULL. */
+static const char *refuse(const Header *header, bool is_read_only)
+{
+    uint32_t header_min = header->version == OLD_VERSION ? OLD_HEADER : HEADER_MIN;
     const struct {
         bool is_so;
         const char *why;
     } reasons[] = {
         {header->magic != MAGIC, "is not a qcow2 image"},
-        {header->version != VERSION, "is not of version 3: 'qemu-img amend -o compat=1.1'"},
+        {!is_of_known_version(header, is_read_only),
+         "is not of version 3: 'qemu-img amend -o compat=1.1'"},
         {header->cluster_bits < CLUSTER_BITS_MIN || header->cluster_bits > CLUSTER_BITS_MAX,
          "has clusters of a size that is not allowed"},
         {header->crypt_method != 0, "is encrypted"},
         {header->n_snapshots != 0, "has snapshots inside"},
         {header->refcount_order != REFCOUNT_ORDER, "has reference counts of other than 16 bits"},
-        {header->header_length < HEADER_MIN || header->header_length > HEADER_MAX,
+        {header->header_length < header_min || header->header_length > HEADER_MAX,
          "has a header of a length that is not known"},
         {header->size > DISK_MAX, "is too large"},
     };
@@ -191,7 +207,9 @@ static int clear_autoclear(const VmmQcow2 *image, const Header *header)
 }
 
 /* The table of reference counts is not moved to make it longer: it must do for a full disk, with a
- * second table a cluster's worth of entries and a block a cluster's worth of counts. */
+ * second table a cluster's worth of entries and a block a cluster's worth of counts. What is
+ * compressed cannot be told from here: in an image full of it, with small clusters, writes may find
+ * no room in the end. */
 static bool is_room_counted(const VmmQcow2 *image)
 {
     uint64_t per_block = image->cluster_size / sizeof(uint16_t);
@@ -225,7 +243,7 @@ int vmm_qcow2_open(VmmImage **image, const int *fds, unsigned n_fds, bool is_rea
     int failed = read_header(fds[0], &header);
     if (failed)
         return vmm_error_errno(error, failed, "the image cannot be read");
-    const char *why = refuse(&header);
+    const char *why = refuse(&header, is_read_only);
     if (why)
         return vmm_error(error, -EINVAL, "the image %s", why);
     VmmQcow2 *made = calloc(1, sizeof *made);

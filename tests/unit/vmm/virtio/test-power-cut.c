@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "image-fixture.h"
 
 #define SIZE (2U << 20)
 #define ROUNDS 8
@@ -90,18 +90,26 @@ static void open_image(Fixture *fixture)
     g_assert_cmpint(failed, ==, 0);
 }
 
-static void set_up(Fixture *fixture, const char *cluster)
+static void set_up(Fixture *fixture, const char *cluster, gboolean is_compressed)
 {
     *fixture = (Fixture){.folder = folder_new()};
     fixture->path = folder_path(fixture->folder, "a.qcow2");
-    g_assert_cmpint(
-        run("qemu-img create -q -f qcow2 -o cluster_size=%s %s %u", cluster, fixture->path, SIZE),
-        ==, 0);
+    g_autofree char *raw = folder_path(fixture->folder, "a.raw");
+    if (is_compressed)
+        image_write_mixture(raw, SIZE);
+    int code = is_compressed
+                   ? run("qemu-img convert -q -c -f raw -O qcow2 -o cluster_size=%s %s %s", cluster,
+                         raw, fixture->path)
+                   : run("qemu-img create -q -f qcow2 -o cluster_size=%s %s %u", cluster,
+                         fixture->path, SIZE);
+    g_assert_cmpint(code, ==, 0);
     fixture->fd = open_file(fixture->path, O_RDWR);
     fixture->shadow = g_malloc0(SIZE);
-    fixture->flushed = g_malloc0(SIZE);
     fixture->touched = g_malloc0(SIZE);
     open_image(fixture);
+    struct iovec all = {fixture->shadow, SIZE};
+    g_assert_cmpint(fixture->image->ops->read(fixture->image, 0, &all, 1), ==, 0);
+    fixture->flushed = g_memdup2(fixture->shadow, SIZE);
 }
 
 static void tear_down(Fixture *fixture)
@@ -232,17 +240,27 @@ static void run_round(Fixture *fixture)
     flush(fixture);
 }
 
-static void test_power_cut(gconstpointer cluster)
+static void check_power_cuts(const char *cluster, gboolean is_compressed)
 {
     Fixture fixture;
     if (!has_qemu_img())
         return;
-    set_up(&fixture, cluster);
+    set_up(&fixture, cluster, is_compressed);
     for (unsigned i = 0; i < ROUNDS; i++)
         run_round(&fixture);
     vmm_image_close(fixture.image);
     g_assert_cmpint(run("qemu-img check -q %s", fixture.path), ==, 0);
     tear_down(&fixture);
+}
+
+static void test_power_cut(gconstpointer cluster)
+{
+    check_power_cuts(cluster, FALSE);
+}
+
+static void test_compressed(gconstpointer cluster)
+{
+    check_power_cuts(cluster, TRUE);
 }
 
 /* --- A host without room --- */
@@ -262,7 +280,7 @@ static void test_no_room(void)
     unsigned failures = 0;
     if (!has_qemu_img())
         return;
-    set_up(&fixture, "4k");
+    set_up(&fixture, "4k", FALSE);
     signal(SIGXFSZ, SIG_IGN);
     for (unsigned i = 0; i < CHANGES; i++)
         g_assert_cmpint(change(&fixture), ==, 0);
@@ -291,6 +309,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/power-cut/64k", "64k", test_power_cut);
     g_test_add_data_func("/power-cut/4k", "4k", test_power_cut);
     g_test_add_data_func("/power-cut/1k", "1k", test_power_cut);
+    g_test_add_data_func("/power-cut/compressed/64k", "64k", test_compressed);
+    g_test_add_data_func("/power-cut/compressed/512", "512", test_compressed);
     g_test_add_func("/power-cut/no-room", test_no_room);
     return g_test_run();
 }
