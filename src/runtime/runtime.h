@@ -128,7 +128,8 @@ typedef enum {
     STEAD_FEATURE_STREAM = 1 << 10,
 } SteadFeatures;
 
-/* Called by freeze while the guest stands still. */
+/* Called by freeze while the guest stands still: what it puts into the folder is of the frozen
+ * machine, and checked when that is used. */
 typedef gboolean (*SteadCopyFunc)(gpointer data, GError **error);
 
 /* Called on the main loop when the host's view of an instance of this root changes by itself. */

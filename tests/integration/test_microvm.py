@@ -181,20 +181,83 @@ def test_a_guest_that_reboots_comes_back(site, clone):
     assert site.sh(clone, "hostname") == clone
 
 
+def flip(path):
+    """Changes a bit of a file's last data; done once more it is as it was."""
+    with open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        begin = os.lseek(file.fileno(), max(0, size - (2 << 20)), os.SEEK_DATA)
+        file.seek(begin)
+        byte = file.read(1)
+        file.seek(begin)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def assert_refused(done, path):
+    assert done.returncode == 8 and f"{path} is not what was frozen: its checksum differs" in done.stderr
+    assert "make it anew" in done.stderr, "what to do"
+
+
+def template_folder(site, name):
+    return site.daemon.root / "lib/templates" / site.api.get(f"/v1/templates/{name}")["id"]
+
+
 def test_a_template_that_was_changed_is_refused(site, clone):
     site.cli("template", "create", "broken", "--from", clone, "--warm", "0")
     try:
-        folder = site.daemon.root / "lib/templates" / site.api.get("/v1/templates/broken")["id"]
-        with open(folder / "memory", "r+b") as memory:
-            memory.seek(os.lseek(memory.fileno(), 1 << 20, os.SEEK_DATA))
-            byte = memory.read(1)
-            memory.seek(-1, os.SEEK_CUR)
-            memory.write(bytes([byte[0] ^ 1]))
+        folder = template_folder(site, "broken")
+        files = sorted(path for path in folder.iterdir() if path.name != "sums")
+        assert [path.name for path in files] == ["disk0.qcow2", "memory", "overlay0.qcow2", "state"]
+        for path in files:
+            flip(path)
+            assert_refused(site.clone("x", template="broken", check=False), path)
+            assert "x" not in site.cli("ls", "-q").stdout.split()
+            flip(path)
+        site.clone("x", template="broken")
+        assert site.sh("x", "hostname") == "x"
+        site.remove("x")
+        (folder / "sums").write_text("".join(f"{path.stat().st_size} {64 * 'a'}\n" for path in files[:2]))
+        site.daemon.restart()
         refused = site.clone("x", template="broken", check=False)
-        assert refused.returncode != 0 and "checksum" in refused.stderr
-        assert "x" not in site.cli("ls", "-q").stdout.split()
+        assert refused.returncode == 8 and "another version of stead" in refused.stderr
     finally:
+        site.cli("rm", "--force", "x", check=False)
         site.cli("template", "rm", "broken")
+
+
+def test_a_template_that_is_changed_while_it_is_used(site, clone):
+    """Neither an engine that has its disk open since before nor one that is started goes on."""
+    ready = lambda: site.api.get("/v1/templates/broken")["warm-ready"] == 1  # noqa: E731
+    site.cli("template", "create", "broken", "--from", clone, "--warm", "1")
+    try:
+        stead.poll(ready, 60, "an engine started ahead")
+        site.clone("x-1", template="broken")
+        stead.poll(ready, 60, "another one")
+        disk = template_folder(site, "broken") / "disk0.qcow2"
+        flip(disk)
+        assert_refused(site.clone("x-2", template="broken", check=False), disk)
+        assert_refused(site.clone("x-2", template="broken", check=False), disk)
+        assert site.sh("x-1", "echo on") == "on"
+        flip(disk)
+        site.clone("x-2", template="broken")
+        assert site.sh("x-2", "hostname") == "x-2"
+    finally:
+        site.cli("rm", "--force", "x-1", "x-2", check=False)
+        site.cli("template", "rm", "broken")
+
+
+def test_what_a_template_stands_on_is_checked_too(site, clone):
+    site.cli("template", "create", "lower", "--from", clone, "--warm", "0")
+    site.clone("x", template="lower")
+    site.cli("template", "create", "upper", "--from", "x", "--warm", "0")
+    disk = template_folder(site, "lower") / "disk0.qcow2"
+    try:
+        flip(disk)
+        assert_refused(site.clone("y", template="upper", check=False), disk)
+        flip(disk)
+        site.clone("y", template="upper")
+    finally:
+        site.cli("rm", "--force", "x", "y", check=False)
+        site.cli("template", "rm", "upper", "lower")
 
 
 def test_a_template_that_finds_no_room_is_undone(site):
@@ -269,6 +332,26 @@ def test_snapshots(site, clone):
     site.cli("snapshot", "restore", clone, "s1")
     site.cli("wait", clone)
     assert site.sh(clone, "cat /root/n") == "one"
+
+
+def test_a_snapshot_that_was_changed_is_refused(site, clone):
+    """And the machine goes on as if nobody had asked."""
+    pid, identity = site.pid(clone), site.api.get(f"/v1/instances/{clone}")["id"]
+    site.cli("snapshot", "create", clone, "s1")
+    site.cli("snapshot", "create", clone, "disks", "--no-memory")
+    folders = (site.daemon.root / "lib/instances" / identity / "snapshots").iterdir()
+    files = {path for folder in folders for path in folder.iterdir() if path.name != "sums"}
+    assert sorted(path.name for path in files) == ["disk0", "disk0", "memory", "state"]
+    for path in files:
+        name = "s1" if (path.parent / "memory").exists() else "disks"
+        flip(path)
+        refused = site.cli("snapshot", "restore", clone, name, check=False)
+        assert_refused(refused, str(path).replace(identity, clone))
+        assert site.sh(clone, "echo on") == "on" and site.pid(clone) == pid
+        flip(path)
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "hostname") == clone
 
 
 def test_the_balloon_takes_memory(site):

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "runtime/microvm/engine.h"
+#include "runtime/microvm/frozen_sums.h"
 
 #define SYNC_TIMEOUT_MS 60000
 /* What a guest has put off for a moment (freeing what ended processes had, timers that were due) is
@@ -49,5 +50,5 @@ gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const 
                     (copy_disks == NULL || copy_disks(data, error));
     GError **why = done ? error : NULL;
     done = stead_monitor_halt(monitor, FALSE, why) && done;
-    return done && stead_frozen_seal(dir, error);
+    return done && stead_frozen_sums_write(dir, error);
 }
