@@ -77,6 +77,13 @@ typedef struct {
 void stead_actual_free(SteadActual *actual);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadActual, stead_actual_free)
 
+/* Who did not say what it should: these figures are unknown. */
+typedef enum {
+    STEAD_SILENT_NOBODY,
+    STEAD_SILENT_GUEST,  /* memory_used */
+    STEAD_SILENT_ENGINE, /* that, memory_max and the disks */
+} SteadSilence;
+
 typedef struct {
     guint64 cpu_ns;          /* CPU time used since the start */
     guint64 memory_used;     /* bytes that the guest uses, as its balloon tells; else resident */
@@ -84,6 +91,7 @@ typedef struct {
     guint64 memory_resident; /* bytes of host memory */
     guint64 disk_read, disk_written; /* bytes, all disks */
     guint64 net_received, net_sent;  /* bytes, all interfaces */
+    SteadSilence silent;
 } SteadStats;
 
 /* What a machine that goes on from a frozen one is given instead of the other's identity. */
@@ -200,7 +208,7 @@ typedef struct {
     gboolean (*agent_ping)(gpointer self, const char *id, GError **error);
     /* Addresses as the host's leases and the agent know them: IPv4, without loopback. */
     GStrv (*addresses)(gpointer self, const char *id, GError **error);
-    /* Fills *stats; what the host cannot tell is 0. */
+    /* Fills *stats; what the host cannot tell is 0. Never waits long for anybody. */
     gboolean (*stats)(gpointer self, const char *id, SteadStats *stats, GError **error);
     /* {"listen": "127.0.0.1", "port": 5900, "password": "..."}: for the one who asks, never stored.
      */

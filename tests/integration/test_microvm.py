@@ -103,6 +103,58 @@ def test_exec_has_input_output_and_a_code(site):
     assert large.stdout == "x" * 3000000
 
 
+def top(site):
+    """The rows of `stead top` by name, and all of it."""
+    shown = site.cli("top", "--once", "--interval", "200ms").stdout
+    return {line.split()[0]: line.split()[1:] for line in shown.splitlines() if "%" in line}, shown
+
+
+def test_top(site):
+    site.sh("a", "head -c 60000000 /dev/zero | sha256sum > /dev/null & ")
+    rows, shown = top(site)
+    assert re.match("NAME +CPU +HOST MEM +GUEST MEM +OF ", shown) and "No answer" not in shown
+    cpu, host, _, guest, _, of, unit = rows["a"][:7]
+    assert 10 < float(cpu.rstrip("%")) < 400, "it computes"
+    assert 20 < float(host) < 400 and 4 < float(guest) < 128 and (of, unit) == ("128", "MiB")
+    (told,) = [one for one in site.api.get("/v1/stats") if one["name"] == "a"]
+    assert "silent" not in told and told["disk-read"] > 0 and told["net-received"] > 0
+
+
+def quick(site, *args):
+    began = time.monotonic()
+    done = site.cli(*args)
+    assert time.monotonic() - began < 2, args
+    return done.stdout
+
+
+def test_silent_engines_keep_nobody_waiting(site):
+    site.clone("q", "--count", "7", timeout=120)
+    names = [f"q-{n}" for n in range(1, 8)]
+    stopped = [site.pid(name) for name in names[1:]]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        shown = quick(site, "top", "--once", "--interval", "200ms")
+        assert f"No answer from the engine of: {', '.join(names[1:])}\n" in shown
+        assert len(re.findall(r"^q-\d +[\d.]+% +[\d.]+ MiB +- +- ", shown, re.M)) == 6, shown
+        assert re.search(r"^q-1 +[\d.]+% +[\d.]+ MiB +[\d.]+ MiB +128 MiB", shown, re.M), shown
+        asked = subprocess.Popen([stead.CLI, "top", "--once", "--interval", "200ms"], env=site.daemon.env,
+                                 stdout=subprocess.DEVNULL)
+        assert quick(site, "exec", "q-1", "--", "hostname") == "q-1\n"
+        assert "q-2" in quick(site, "ls") and "running" in quick(site, "show", "q-2")
+        assert asked.wait(10) == 0
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    try:
+        assert "No answer" not in top(site)[1]
+        assert site.sh("q-7", "hostname") == "q-7"
+        site.cli("pause", "q-2")
+        assert "No answer from the guest of: q-2\n" in quick(site, "top", "--once", "--interval", "200ms")
+    finally:
+        site.remove(*names)
+
+
 def test_clones_are_somebody_else(site):
     count = 20
     site.clone("c", "--count", count, timeout=300)

@@ -222,6 +222,11 @@ gboolean stead_qmp_do(SteadQmp *qmp, const char *command, JsonObject *arguments,
     return answer != NULL;
 }
 
+JsonNode *stead_qmp_ask(SteadQmp *qmp, const char *command, guint64 timeout_ms, GError **error)
+{
+    return call(qmp, command, NULL, -1, timeout_ms, error);
+}
+
 gboolean stead_qmp_do_long(SteadQmp *qmp, const char *command, JsonObject *arguments,
                            guint64 timeout_ms, GError **error)
 {

@@ -45,6 +45,8 @@ JsonNode *stead_qmp_call(SteadQmp *qmp, const char *command, JsonObject *argumen
 /* The same, for what is not interesting. */
 gboolean stead_qmp_do(SteadQmp *qmp, const char *command, JsonObject *arguments, int fd,
                       GError **error);
+/* For whoever cannot wait for long. */
+JsonNode *stead_qmp_ask(SteadQmp *qmp, const char *command, guint64 timeout_ms, GError **error);
 /* And for what takes its time. */
 gboolean stead_qmp_do_long(SteadQmp *qmp, const char *command, JsonObject *arguments,
                            guint64 timeout_ms, GError **error);

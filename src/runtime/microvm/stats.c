@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an engine uses: of its processes from /proc, of its interfaces from their taps, of its disks
- * and its balloon from itself.
+ * and its balloon from itself, and of its memory from the guest. Neither has to answer: what they
+ * do not say in time is not known.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 
 #define NICS_MAX 16
 #define PROCESSES_MAX 4
+/* For all questions together. */
+#define PATIENCE (500 * G_TIME_SPAN_MILLISECOND)
 
 static void read_one(int pid, SteadStats *stats)
 {
@@ -65,9 +68,20 @@ static guint64 number_in(JsonObject *object, const char *name)
     return object ? (guint64)MAX(0, json_object_get_int_member_with_default(object, name, 0)) : 0;
 }
 
-static void read_disks(SteadMonitor *monitor, SteadStats *stats)
+/* *answer is NULL when it refuses, which is an answer too. */
+static gboolean ask_engine(SteadMonitor *monitor, const char *command, gint64 deadline,
+                           JsonNode **answer)
 {
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-blockstats", NULL, -1, NULL);
+    gint64 left = (deadline - g_get_monotonic_time()) / G_TIME_SPAN_MILLISECOND;
+    g_autoptr(GError) why = NULL;
+    *answer = stead_qmp_ask(monitor->qmp, command, (guint64)MAX(0, left), &why);
+    return *answer || g_error_matches(why, STEAD_ERROR, STEAD_ERROR_INTERNAL);
+}
+
+static gboolean read_disks(SteadMonitor *monitor, SteadStats *stats, gint64 deadline)
+{
+    g_autoptr(JsonNode) answer = NULL;
+    gboolean answered = ask_engine(monitor, "query-blockstats", deadline, &answer);
     JsonArray *array = array_of(answer);
     for (guint i = 0; array && i < json_array_get_length(array); i++) {
         JsonNode *node = json_array_get_element(array, i);
@@ -76,18 +90,20 @@ static void read_disks(SteadMonitor *monitor, SteadStats *stats)
         stats->disk_read += number_in(counts, "rd_bytes");
         stats->disk_written += number_in(counts, "wr_bytes");
     }
+    return answered;
 }
 
-static void read_balloon(SteadMonitor *monitor, SteadStats *stats)
+static gboolean read_balloon(SteadMonitor *monitor, SteadStats *stats, gint64 deadline)
 {
-    g_autoptr(JsonNode) answer = stead_qmp_call(monitor->qmp, "query-balloon", NULL, -1, NULL);
+    g_autoptr(JsonNode) answer = NULL;
+    gboolean answered = ask_engine(monitor, "query-balloon", deadline, &answer);
     if (answer && JSON_NODE_HOLDS_OBJECT(answer))
         stats->memory_max = number_in(json_node_get_object(answer), "actual");
+    return answered;
 }
 
-static void read_guest(SteadMonitor *monitor, SteadStats *stats)
+static gboolean read_guest(SteadMonitor *monitor, SteadStats *stats, gint64 deadline)
 {
-    gint64 deadline = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
     GuestMemory memory = {0};
     g_autoptr(GBytes) answer = stead_agent_is_ready(monitor->agent)
                                    ? stead_agent_ask(monitor->agent, GUEST_MEMORY, NULL, 0,
@@ -103,7 +119,16 @@ static void read_guest(SteadMonitor *monitor, SteadStats *stats)
     }
     gboolean believable = memory.total > 0 && memory.available <= memory.total &&
                           memory.total <= MAX(stats->memory_max, memory.total);
-    stats->memory_used = believable ? memory.total - memory.available : stats->memory_resident;
+    stats->memory_used = believable ? memory.total - memory.available : 0;
+    return believable;
+}
+
+static SteadSilence ask_around(SteadMonitor *monitor, SteadStats *stats)
+{
+    gint64 deadline = g_get_monotonic_time() + PATIENCE;
+    if (!read_disks(monitor, stats, deadline) || !read_balloon(monitor, stats, deadline))
+        return STEAD_SILENT_ENGINE;
+    return read_guest(monitor, stats, deadline) ? STEAD_SILENT_NOBODY : STEAD_SILENT_GUEST;
 }
 
 gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, GError **error)
@@ -114,9 +139,7 @@ gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, G
         return FALSE;
     g_autofree char *record = stead_microvm_path(self, id, "engine.pid");
     read_processes(stead_detached_pid(record), stats);
-    read_disks(monitor, stats);
-    read_balloon(monitor, stats);
-    read_guest(monitor, stats);
+    stats->silent = ask_around(monitor, stats);
     guint64 sent, received;
     for (guint i = 0; i < NICS_MAX && stead_tap_count(id, i, &sent, &received); i++) {
         stats->net_sent += sent;
