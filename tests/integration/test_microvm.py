@@ -7,6 +7,7 @@ removes its own clones.
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -189,6 +190,29 @@ def test_a_template_in_use_stays(site, clone):
     assert "base" in site.cli("template", "ls").stdout
 
 
+def test_a_template_through_the_cli(site, clone):
+    shown = dict(re.findall(r"(?m)^(\S[^:]*): +(.*)$", site.cli("template", "show", "base").stdout))
+    assert shown["Name"] == "base" and shown["Made from"] == "a" and shown["Image"] == IMAGE
+    assert shown["Kind"] == "microvm" and shown["CPUs"] == "1" and shown["Memory"] == "128 MiB"
+    assert shown["Used by"] == clone and shown["Warm"] == "0" and shown["Loaded"].endswith("MiB")
+    told = json.loads(site.cli("template", "show", "base", "--format", "json").stdout)
+    assert told["id"] == shown["Id"] and told["users"] == [clone]
+    assert site.cli("template", "show", "none", check=False).returncode == 3
+
+
+def test_a_guest_with_an_rsa_key_alone_has_one_again(site, clone):
+    site.sh(clone, "cd /etc/ssh && rm ssh_host_ed25519_key* && echo old > ssh_host_rsa_key && echo old > ssh_host_rsa_key.pub")
+    site.cli("template", "create", "slow", "--from", clone, "--warm", "0")
+    try:
+        site.clone("x", template="slow")
+        assert site.sh("x", "ls /etc/ssh | grep key") == "ssh_host_rsa_key\nssh_host_rsa_key.pub"
+        assert site.sh("x", "cat /etc/ssh/ssh_host_rsa_key.pub").startswith("ssh-rsa ")
+        assert "PRIVATE KEY" in site.sh("x", "cat /etc/ssh/ssh_host_rsa_key")
+    finally:
+        site.cli("rm", "--force", "x", check=False)
+        site.cli("template", "rm", "slow")
+
+
 def test_a_clone_of_a_clone(site, clone):
     site.sh(clone, "echo mine > /root/mark; echo more > /dev/shm/mark 2>/dev/null || echo more > /run/mark")
     site.cli("template", "create", "second", "--from", clone)
@@ -342,6 +366,36 @@ def test_a_kernel_of_ones_own(site):
         stead.poll(lambda: "mark=1" in site.cli("logs", "k").stdout, 60, "the kernel's first lines")
     finally:
         site.remove("k")
+
+
+def initramfs(path, program):
+    """With one program: /init."""
+    def entry(name, mode, content=b""):
+        fields = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+        return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+    path.write_bytes(entry(b"init", 0o100755, program.read_bytes()) + entry(b"TRAILER!!!", 0))
+
+
+def test_an_initramfs_of_ones_own(site, tmp_path):
+    (kernel,) = (site.daemon.root / "lib/images/boot").glob("*/kernel")
+    source, program, ramdisk = tmp_path / "init.c", tmp_path / "init", tmp_path / "initrd"
+    source.write_text('#include <unistd.h>\n'
+                      'int main(void) { for (;;) { write(1, "my own init\\n", 12); sleep(1); } }\n')
+    subprocess.run(["cc", "-static", "-o", program, source], check=True)
+    initramfs(ramdisk, program)
+    site.cli("run", "--name", "i", "--kernel", kernel, "--initrd", ramdisk, "--memory", "128M")
+    try:
+        assert site.api.get("/v1/instances/i")["kind"] == "microvm"
+        said = lambda: site.cli("logs", "i").stdout.split("Linux version")[-1].count("my own init")  # noqa: E731
+        stead.poll(said, 60, "its first words")
+        ramdisk.unlink()
+        site.cli("stop", "--force", "i")
+        site.cli("start", "i")
+        stead.poll(lambda: site.cli("logs", "i").stdout.count("Linux version") == 2 and said(), 60, "its words again")
+    finally:
+        site.remove("i")
 
 
 def test_a_unikernel(site, tmp_path):
