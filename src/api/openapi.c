@@ -29,7 +29,7 @@ static const struct {
     {"ExecResult", "exit-code stdout stderr truncated"},
     {"Display", "type listen port password"},
     {"Stats", "name cpu-ns memory-used memory-max memory-resident disk-read disk-written "
-              "net-received net-sent time"},
+              "net-received net-sent silent time"},
     {"Snapshot", "id instance name parent memory complete size spec created"},
     {"Template", "id name from parent kind spec image-digest accel engine disks nics host-keys "
                  "complete warm warm-ready warm-memory "

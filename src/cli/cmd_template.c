@@ -138,10 +138,14 @@ const SteadCommand stead_cmd_template_create = {
     .name = "template create",
     .section = STEAD_SECTION_STORE,
     .summary = "Freeze a running microVM with its memory, devices and disks",
-    .description = "The instance stands still for a moment and goes on. Clones (stead run "
-                   "template:NAME) continue where it stood, each with a name, addresses, machine "
-                   "id, SSH host keys, random seed and clock of its own, and with disks that hold "
-                   "only what differs.",
+    .description =
+        "The instance stands still for a moment and goes on. One that has just booted is "
+        "given time to settle before that: until its first boot is done, and at least 8 "
+        "seconds. Clones (stead run template:NAME) continue where it stood, each with a "
+        "name, addresses, machine id, SSH host keys, random seed and clock of its own, "
+        "and with disks that hold only what differs. Of the host keys a clone has those "
+        "of the types ed25519 and ecdsa; an RSA key, which takes a second to make, it "
+        "has only where the instance has no other.",
     .arguments = new_one,
     .options = create_options,
     .examples = create_examples,
@@ -172,7 +176,7 @@ const SteadCommand stead_cmd_template_warm = {
     .name = "template warm",
     .section = STEAD_SECTION_STORE,
     .summary = "Keep engines for the next clones started ahead",
-    .description = "A clone that takes one of them is there in some 30 milliseconds. Each is a "
+    .description = "A clone that takes one of them is there in some 40 milliseconds. Each is a "
                    "process with memory of its own; 'stead template show' tells how many are "
                    "ready.",
     .arguments = one_and_count,

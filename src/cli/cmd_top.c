@@ -34,14 +34,15 @@ static JsonNode *find(JsonNode *sample, const char *name)
     return NULL;
 }
 
-/* Growth of a counter a second; 0 when it was reset or there is no earlier sample. */
+/* Growth of a counter a second; 0 when it was reset, or one of the samples lacks it. */
 static double rate(JsonNode *now, JsonNode *before, const char *member)
 {
     double seconds =
         (double)(stead_json_integer(now, "time", 0) - stead_json_integer(before, "time", 0)) /
         G_USEC_PER_SEC;
     gint64 growth = stead_json_integer(now, member, 0) - stead_json_integer(before, member, 0);
-    return before != NULL && seconds > 0 && growth > 0 ? (double)growth / seconds : 0;
+    gboolean known = before && stead_json_integer(before, member, -1) >= 0;
+    return known && seconds > 0 && growth > 0 ? (double)growth / seconds : 0;
 }
 
 /* A row for the table below: the sample with rates in place of counters. */
@@ -76,6 +77,20 @@ static const SteadColumn columns[] = {
     {NULL},
 };
 
+/* Who did not answer, and so has no figures of its own. */
+static void print_silent(JsonNode *sample, const char *whom)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    for (guint i = 0; i < stead_json_length(sample); i++) {
+        JsonNode *item = stead_json_element(sample, i);
+        const char *name = stead_json_text(item, "name");
+        if (g_strcmp0(stead_json_text(item, "silent"), whom) == 0 && name)
+            g_string_append_printf(names, "%s%s", names->len ? ", " : "", name);
+    }
+    if (names->len)
+        printf("No answer from the %s of: %s\n", whom, names->str);
+}
+
 static void print_table(const Top *top, JsonNode *sample)
 {
     guint width, rows;
@@ -94,6 +109,8 @@ static void print_table(const Top *top, JsonNode *sample)
     if (top->live)
         fputs("\033[H\033[J", stdout);
     fputs(text, stdout);
+    print_silent(sample, "guest");
+    print_silent(sample, "engine");
     if (stead_json_length(sample) == 0)
         stead_screen_remark("No instance runs.");
     fflush(stdout);
@@ -180,7 +197,8 @@ const SteadCommand stead_cmd_top = {
     .name = "top",
     .section = STEAD_SECTION_INSIDE,
     .summary = "Watch what running instances use",
-    .description = "100% of CPU is one host CPU. Ctrl-C ends it.",
+    .description = "100% of CPU is one host CPU. What neither guest nor engine tells in time is "
+                   "left out, and who was silent is said. Ctrl-C ends it.",
     .options = options,
     .run = run,
 };

@@ -22,8 +22,9 @@
 #define PUBLIC_MODE 0644
 
 /* The types of keys that are made anew. The others of a template are removed: to make one of them
- * takes longer than all the rest. */
-static const char *const key_types[] = {"ed25519", "ecdsa"};
+ * takes longer than all the rest. Where there is nothing else it is made nevertheless. */
+static const char *const key_types[] = {"ed25519", "ecdsa", NULL};
+static const char slow_type[] = "rsa";
 
 /* ---- the spec ---- */
 
@@ -183,11 +184,21 @@ static gboolean make_key(SteadCloneKeys *keys, const char *type, GError **error)
     return secret && public;
 }
 
+static gboolean is_made(const SteadCloneKeys *keys, const char *type)
+{
+    if (g_strv_contains(key_types, type) || !g_str_equal(type, slow_type))
+        return g_strv_contains(key_types, type);
+    for (guint i = 0; keys->types[i]; i++)
+        if (g_strv_contains(key_types, keys->types[i]))
+            return FALSE;
+    return TRUE;
+}
+
 static gpointer make_keys(gpointer data)
 {
     SteadCloneKeys *keys = data;
     for (guint i = 0; keys->types[i]; i++) {
-        if (!g_strv_contains(key_types, keys->types[i])) {
+        if (!is_made(keys, keys->types[i])) {
             add_file(keys->files, keys->types[i], "", 0, NULL);
             add_file(keys->files, keys->types[i], ".pub", 0, NULL);
         } else if (!make_key(keys, keys->types[i], &keys->error))

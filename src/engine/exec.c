@@ -21,6 +21,7 @@ typedef struct {
     guint64 size; /* bytes */
     SteadStreamRequest *request;
     SteadStream **stream; /* where it goes */
+    JsonObject *stats;    /* the answer of one among many */
 } Question;
 
 static void question_free(gpointer data)
@@ -31,6 +32,7 @@ static void question_free(gpointer data)
     g_strfreev(question->command);
     g_free(question->input);
     stead_stream_request_free(question->request);
+    g_clear_pointer(&question->stats, json_object_unref);
     g_free(question);
 }
 
@@ -170,25 +172,31 @@ SteadJob *stead_engine_stream(SteadEngine *engine, const char *id, SteadStreamRe
 
 /* ---- the rest ---- */
 
+/* What nobody said has no member. */
 static JsonObject *stats_to_json(const char *name, const SteadStats *stats)
 {
+    static const char *const silent[] = {NULL, "guest", "engine"};
     const struct {
         const char *name;
         guint64 value;
+        SteadSilence said_by;
     } fields[] = {
-        {"cpu-ns", stats->cpu_ns},
-        {"memory-used", stats->memory_used},
-        {"memory-max", stats->memory_max},
-        {"memory-resident", stats->memory_resident},
-        {"disk-read", stats->disk_read},
-        {"disk-written", stats->disk_written},
-        {"net-received", stats->net_received},
-        {"net-sent", stats->net_sent},
+        {"cpu-ns", stats->cpu_ns, STEAD_SILENT_NOBODY},
+        {"memory-used", stats->memory_used, STEAD_SILENT_GUEST},
+        {"memory-max", stats->memory_max, STEAD_SILENT_ENGINE},
+        {"memory-resident", stats->memory_resident, STEAD_SILENT_NOBODY},
+        {"disk-read", stats->disk_read, STEAD_SILENT_ENGINE},
+        {"disk-written", stats->disk_written, STEAD_SILENT_ENGINE},
+        {"net-received", stats->net_received, STEAD_SILENT_NOBODY},
+        {"net-sent", stats->net_sent, STEAD_SILENT_NOBODY},
     };
     JsonObject *object = json_object_new();
     json_object_set_string_member(object, "name", name);
     for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
-        json_object_set_int_member(object, fields[i].name, (gint64)fields[i].value);
+        if (fields[i].said_by == STEAD_SILENT_NOBODY || fields[i].said_by > stats->silent)
+            json_object_set_int_member(object, fields[i].name, (gint64)fields[i].value);
+    if (stats->silent != STEAD_SILENT_NOBODY)
+        json_object_set_string_member(object, "silent", silent[stats->silent]);
     json_object_set_int_member(object, "time", g_get_real_time());
     return object;
 }
@@ -270,7 +278,10 @@ void stead_engine_set_window(SteadEngine *engine, const char *id, guint rows, gu
     ask(engine, id, "instance.window", window_body, question, NULL);
 }
 
-/* ---- all of them ---- */
+/* ---- all of them, side by side ---- */
+
+/* Threads, most of which wait. */
+#define ASKED_AT_ONCE 64
 
 /* An instance's id and name, and by which runtime. */
 static void add_question(SteadEngine *engine, GPtrArray *questions, const SteadInstance *instance)
@@ -282,16 +293,27 @@ static void add_question(SteadEngine *engine, GPtrArray *questions, const SteadI
     g_ptr_array_add(questions, question);
 }
 
+/* One that has ended meanwhile is left out. */
+static void ask_one(gpointer question, gpointer unused)
+{
+    Question *q = question;
+    SteadStats stats = {0};
+    if (stead_runtime_stats(q->runtime, q->id, &stats, NULL))
+        q->stats = stats_to_json(q->name, &stats);
+}
+
 static gboolean all_stats_body(SteadJob *job, gpointer data, GError **error)
 {
     GPtrArray *questions = data;
     JsonArray *array = json_array_new();
+    GThreadPool *pool = g_thread_pool_new(ask_one, NULL, ASKED_AT_ONCE, FALSE, NULL);
+    for (guint i = 0; i < questions->len; i++)
+        g_thread_pool_push(pool, questions->pdata[i], NULL);
+    g_thread_pool_free(pool, FALSE, TRUE);
     for (guint i = 0; i < questions->len; i++) {
-        const Question *q = questions->pdata[i];
-        SteadStats stats = {0};
-        /* One that has ended meanwhile is left out. */
-        if (stead_runtime_stats(q->runtime, q->id, &stats, NULL))
-            json_array_add_object_element(array, stats_to_json(q->name, &stats));
+        Question *q = questions->pdata[i];
+        if (q->stats)
+            json_array_add_object_element(array, g_steal_pointer(&q->stats));
     }
     JsonNode *node = json_node_new(JSON_NODE_ARRAY);
     json_node_take_array(node, array);

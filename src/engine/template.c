@@ -142,32 +142,28 @@ static char *disk_file(const Work *work, const char *what, guint n)
     return g_build_filename(work->dir, name, NULL);
 }
 
-/* While the guest stands still. */
+/* Where a clone's disk begins: an empty file that stands on the template's. */
+static gboolean prepare_overlay(const Work *work, const SteadMachineDisk *disk, const char *path,
+                                guint n, GError **error)
+{
+    g_autofree char *overlay = disk_file(work, "overlay", n);
+    SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
+    record->path = g_strdup(path);
+    record->format = g_strdup("qcow2");
+    record->backing = disk->backing ? g_strdupv(disk->backing) : g_new0(char *, 1);
+    g_ptr_array_add(work->template->disks, record);
+    return stead_disk_prepare_overlay(overlay, path, 0, error);
+}
+
+/* While the guest stands still. All of it is there when the files are summed. */
 static gboolean copy_disks(gpointer data, GError **error)
 {
     const Work *work = data;
     for (guint i = 0; i < work->machine->disks->len; i++) {
         const SteadMachineDisk *disk = work->machine->disks->pdata[i];
         g_autofree char *path = disk_file(work, "disk", i);
-        if (!stead_disk_file_clone(disk->path, path, error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
-/* Where a clone's disk begins: an empty file that stands on the template's. */
-static gboolean prepare_overlays(const Work *work, GError **error)
-{
-    for (guint i = 0; i < work->machine->disks->len; i++) {
-        const SteadMachineDisk *disk = work->machine->disks->pdata[i];
-        g_autofree char *path = disk_file(work, "disk", i);
-        g_autofree char *overlay = disk_file(work, "overlay", i);
-        SteadDiskRecord *record = g_new0(SteadDiskRecord, 1);
-        record->path = g_strdup(path);
-        record->format = g_strdup("qcow2");
-        record->backing = disk->backing ? g_strdupv(disk->backing) : g_new0(char *, 1);
-        g_ptr_array_add(work->template->disks, record);
-        if (!stead_disk_prepare_overlay(overlay, path, 0, error))
+        if (!stead_disk_file_clone(disk->path, path, error) ||
+            !prepare_overlay(work, disk, path, i, error))
             return FALSE;
     }
     return TRUE;
@@ -223,8 +219,7 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
         stead_job_progress("freezing it", -1, job);
         done = stead_runtime_freeze(op->runtime, work.machine, work.dir, copy_disks, &work,
                                     stead_job_cancellable(job), error) &&
-               prepare_overlays(&work, error) && stead_sync_folder(work.dir, error) &&
-               stead_job_sync(job, complete, &work, error);
+               stead_sync_folder(work.dir, error) && stead_job_sync(job, complete, &work, error);
     }
     if (!done)
         undo(op, job);

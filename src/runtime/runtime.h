@@ -78,6 +78,13 @@ typedef struct {
 void stead_actual_free(SteadActual *actual);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SteadActual, stead_actual_free)
 
+/* Who did not say what it should: these figures are unknown. */
+typedef enum {
+    STEAD_SILENT_NOBODY,
+    STEAD_SILENT_GUEST,  /* memory_used */
+    STEAD_SILENT_ENGINE, /* that, memory_max and the disks */
+} SteadSilence;
+
 typedef struct {
     guint64 cpu_ns;          /* CPU time used since the start */
     guint64 memory_used;     /* bytes that the guest uses, as its balloon tells; else resident */
@@ -85,6 +92,7 @@ typedef struct {
     guint64 memory_resident; /* bytes of host memory */
     guint64 disk_read, disk_written; /* bytes, all disks */
     guint64 net_received, net_sent;  /* bytes, all interfaces */
+    SteadSilence silent;
 } SteadStats;
 
 /* What a machine that goes on from a frozen one is given instead of the other's identity. */
@@ -129,7 +137,8 @@ typedef enum {
     STEAD_FEATURE_STREAM = 1 << 10,
 } SteadFeatures;
 
-/* Called by freeze while the guest stands still. */
+/* Called by freeze while the guest stands still: what it puts into the folder is of the frozen
+ * machine, and checked when that is used. */
 typedef gboolean (*SteadCopyFunc)(gpointer data, GError **error);
 
 /* Called on the main loop when the host's view of an instance of this root changes by itself. */
@@ -200,7 +209,7 @@ typedef struct {
     gboolean (*agent_ping)(gpointer self, const char *id, GError **error);
     /* Addresses as the host's leases and the agent know them: IPv4, without loopback. */
     GStrv (*addresses)(gpointer self, const char *id, GError **error);
-    /* Fills *stats; what the host cannot tell is 0. */
+    /* Fills *stats; what the host cannot tell is 0. Never waits long for anybody. */
     gboolean (*stats)(gpointer self, const char *id, SteadStats *stats, GError **error);
     /* {"listen": "127.0.0.1", "port": 5900, "password": "..."}: for the one who asks, never stored.
      */

@@ -7,6 +7,7 @@ removes its own clones.
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -103,6 +104,58 @@ def test_exec_has_input_output_and_a_code(site):
     assert large.stdout == "x" * 3000000
 
 
+def top(site):
+    """The rows of `stead top` by name, and all of it."""
+    shown = site.cli("top", "--once", "--interval", "200ms").stdout
+    return {line.split()[0]: line.split()[1:] for line in shown.splitlines() if "%" in line}, shown
+
+
+def test_top(site):
+    site.sh("a", "head -c 60000000 /dev/zero | sha256sum > /dev/null & ")
+    rows, shown = top(site)
+    assert re.match("NAME +CPU +HOST MEM +GUEST MEM +OF ", shown) and "No answer" not in shown
+    cpu, host, _, guest, _, of, unit = rows["a"][:7]
+    assert 10 < float(cpu.rstrip("%")) < 400, "it computes"
+    assert 20 < float(host) < 400 and 4 < float(guest) < 128 and (of, unit) == ("128", "MiB")
+    (told,) = [one for one in site.api.get("/v1/stats") if one["name"] == "a"]
+    assert "silent" not in told and told["disk-read"] > 0 and told["net-received"] > 0
+
+
+def quick(site, *args):
+    began = time.monotonic()
+    done = site.cli(*args)
+    assert time.monotonic() - began < 2, args
+    return done.stdout
+
+
+def test_silent_engines_keep_nobody_waiting(site):
+    site.clone("q", "--count", "7", timeout=120)
+    names = [f"q-{n}" for n in range(1, 8)]
+    stopped = [site.pid(name) for name in names[1:]]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        shown = quick(site, "top", "--once", "--interval", "200ms")
+        assert f"No answer from the engine of: {', '.join(names[1:])}\n" in shown
+        assert len(re.findall(r"^q-\d +[\d.]+% +[\d.]+ MiB +- +- ", shown, re.M)) == 6, shown
+        assert re.search(r"^q-1 +[\d.]+% +[\d.]+ MiB +[\d.]+ MiB +128 MiB", shown, re.M), shown
+        asked = subprocess.Popen([stead.CLI, "top", "--once", "--interval", "200ms"], env=site.daemon.env,
+                                 stdout=subprocess.DEVNULL)
+        assert quick(site, "exec", "q-1", "--", "hostname") == "q-1\n"
+        assert "q-2" in quick(site, "ls") and "running" in quick(site, "show", "q-2")
+        assert asked.wait(10) == 0
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    try:
+        assert "No answer" not in top(site)[1]
+        assert site.sh("q-7", "hostname") == "q-7"
+        site.cli("pause", "q-2")
+        assert "No answer from the guest of: q-2\n" in quick(site, "top", "--once", "--interval", "200ms")
+    finally:
+        site.remove(*names)
+
+
 def test_clones_are_somebody_else(site):
     count = 20
     site.clone("c", "--count", count, timeout=300)
@@ -135,6 +188,29 @@ def test_a_template_in_use_stays(site, clone):
     shown = site.api.get("/v1/templates/base")
     assert shown["users"] == [clone] and shown["resident"] > 0 and shown["from"] == "a"
     assert "base" in site.cli("template", "ls").stdout
+
+
+def test_a_template_through_the_cli(site, clone):
+    shown = dict(re.findall(r"(?m)^(\S[^:]*): +(.*)$", site.cli("template", "show", "base").stdout))
+    assert shown["Name"] == "base" and shown["Made from"] == "a" and shown["Image"] == IMAGE
+    assert shown["Kind"] == "microvm" and shown["CPUs"] == "1" and shown["Memory"] == "128 MiB"
+    assert shown["Used by"] == clone and shown["Warm"] == "0" and shown["Loaded"].endswith("MiB")
+    told = json.loads(site.cli("template", "show", "base", "--format", "json").stdout)
+    assert told["id"] == shown["Id"] and told["users"] == [clone]
+    assert site.cli("template", "show", "none", check=False).returncode == 3
+
+
+def test_a_guest_with_an_rsa_key_alone_has_one_again(site, clone):
+    site.sh(clone, "cd /etc/ssh && rm ssh_host_ed25519_key* && echo old > ssh_host_rsa_key && echo old > ssh_host_rsa_key.pub")
+    site.cli("template", "create", "slow", "--from", clone, "--warm", "0")
+    try:
+        site.clone("x", template="slow")
+        assert site.sh("x", "ls /etc/ssh | grep key") == "ssh_host_rsa_key\nssh_host_rsa_key.pub"
+        assert site.sh("x", "cat /etc/ssh/ssh_host_rsa_key.pub").startswith("ssh-rsa ")
+        assert "PRIVATE KEY" in site.sh("x", "cat /etc/ssh/ssh_host_rsa_key")
+    finally:
+        site.cli("rm", "--force", "x", check=False)
+        site.cli("template", "rm", "slow")
 
 
 def test_a_clone_of_a_clone(site, clone):
@@ -181,20 +257,83 @@ def test_a_guest_that_reboots_comes_back(site, clone):
     assert site.sh(clone, "hostname") == clone
 
 
+def flip(path):
+    """Changes a bit of a file's last data; done once more it is as it was."""
+    with open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        begin = os.lseek(file.fileno(), max(0, size - (2 << 20)), os.SEEK_DATA)
+        file.seek(begin)
+        byte = file.read(1)
+        file.seek(begin)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def assert_refused(done, path):
+    assert done.returncode == 8 and f"{path} is not what was frozen: its checksum differs" in done.stderr
+    assert "make it anew" in done.stderr, "what to do"
+
+
+def template_folder(site, name):
+    return site.daemon.root / "lib/templates" / site.api.get(f"/v1/templates/{name}")["id"]
+
+
 def test_a_template_that_was_changed_is_refused(site, clone):
     site.cli("template", "create", "broken", "--from", clone, "--warm", "0")
     try:
-        folder = site.daemon.root / "lib/templates" / site.api.get("/v1/templates/broken")["id"]
-        with open(folder / "memory", "r+b") as memory:
-            memory.seek(os.lseek(memory.fileno(), 1 << 20, os.SEEK_DATA))
-            byte = memory.read(1)
-            memory.seek(-1, os.SEEK_CUR)
-            memory.write(bytes([byte[0] ^ 1]))
+        folder = template_folder(site, "broken")
+        files = sorted(path for path in folder.iterdir() if path.name != "sums")
+        assert [path.name for path in files] == ["disk0.qcow2", "memory", "overlay0.qcow2", "state"]
+        for path in files:
+            flip(path)
+            assert_refused(site.clone("x", template="broken", check=False), path)
+            assert "x" not in site.cli("ls", "-q").stdout.split()
+            flip(path)
+        site.clone("x", template="broken")
+        assert site.sh("x", "hostname") == "x"
+        site.remove("x")
+        (folder / "sums").write_text("".join(f"{path.stat().st_size} {64 * 'a'}\n" for path in files[:2]))
+        site.daemon.restart()
         refused = site.clone("x", template="broken", check=False)
-        assert refused.returncode != 0 and "checksum" in refused.stderr
-        assert "x" not in site.cli("ls", "-q").stdout.split()
+        assert refused.returncode == 8 and "another version of stead" in refused.stderr
     finally:
+        site.cli("rm", "--force", "x", check=False)
         site.cli("template", "rm", "broken")
+
+
+def test_a_template_that_is_changed_while_it_is_used(site, clone):
+    """Neither an engine that has its disk open since before nor one that is started goes on."""
+    ready = lambda: site.api.get("/v1/templates/broken")["warm-ready"] == 1  # noqa: E731
+    site.cli("template", "create", "broken", "--from", clone, "--warm", "1")
+    try:
+        stead.poll(ready, 60, "an engine started ahead")
+        site.clone("x-1", template="broken")
+        stead.poll(ready, 60, "another one")
+        disk = template_folder(site, "broken") / "disk0.qcow2"
+        flip(disk)
+        assert_refused(site.clone("x-2", template="broken", check=False), disk)
+        assert_refused(site.clone("x-2", template="broken", check=False), disk)
+        assert site.sh("x-1", "echo on") == "on"
+        flip(disk)
+        site.clone("x-2", template="broken")
+        assert site.sh("x-2", "hostname") == "x-2"
+    finally:
+        site.cli("rm", "--force", "x-1", "x-2", check=False)
+        site.cli("template", "rm", "broken")
+
+
+def test_what_a_template_stands_on_is_checked_too(site, clone):
+    site.cli("template", "create", "lower", "--from", clone, "--warm", "0")
+    site.clone("x", template="lower")
+    site.cli("template", "create", "upper", "--from", "x", "--warm", "0")
+    disk = template_folder(site, "lower") / "disk0.qcow2"
+    try:
+        flip(disk)
+        assert_refused(site.clone("y", template="upper", check=False), disk)
+        flip(disk)
+        site.clone("y", template="upper")
+    finally:
+        site.cli("rm", "--force", "x", "y", check=False)
+        site.cli("template", "rm", "upper", "lower")
 
 
 def test_a_template_that_finds_no_room_is_undone(site):
@@ -227,6 +366,36 @@ def test_a_kernel_of_ones_own(site):
         stead.poll(lambda: "mark=1" in site.cli("logs", "k").stdout, 60, "the kernel's first lines")
     finally:
         site.remove("k")
+
+
+def initramfs(path, program):
+    """With one program: /init."""
+    def entry(name, mode, content=b""):
+        fields = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name + b"\0"
+        return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+    path.write_bytes(entry(b"init", 0o100755, program.read_bytes()) + entry(b"TRAILER!!!", 0))
+
+
+def test_an_initramfs_of_ones_own(site, tmp_path):
+    (kernel,) = (site.daemon.root / "lib/images/boot").glob("*/kernel")
+    source, program, ramdisk = tmp_path / "init.c", tmp_path / "init", tmp_path / "initrd"
+    source.write_text('#include <unistd.h>\n'
+                      'int main(void) { for (;;) { write(1, "my own init\\n", 12); sleep(1); } }\n')
+    subprocess.run(["cc", "-static", "-o", program, source], check=True)
+    initramfs(ramdisk, program)
+    site.cli("run", "--name", "i", "--kernel", kernel, "--initrd", ramdisk, "--memory", "128M")
+    try:
+        assert site.api.get("/v1/instances/i")["kind"] == "microvm"
+        said = lambda: site.cli("logs", "i").stdout.split("Linux version")[-1].count("my own init")  # noqa: E731
+        stead.poll(said, 60, "its first words")
+        ramdisk.unlink()
+        site.cli("stop", "--force", "i")
+        site.cli("start", "i")
+        stead.poll(lambda: site.cli("logs", "i").stdout.count("Linux version") == 2 and said(), 60, "its words again")
+    finally:
+        site.remove("i")
 
 
 def test_a_unikernel(site, tmp_path):
@@ -269,6 +438,26 @@ def test_snapshots(site, clone):
     site.cli("snapshot", "restore", clone, "s1")
     site.cli("wait", clone)
     assert site.sh(clone, "cat /root/n") == "one"
+
+
+def test_a_snapshot_that_was_changed_is_refused(site, clone):
+    """And the machine goes on as if nobody had asked."""
+    pid, identity = site.pid(clone), site.api.get(f"/v1/instances/{clone}")["id"]
+    site.cli("snapshot", "create", clone, "s1")
+    site.cli("snapshot", "create", clone, "disks", "--no-memory")
+    folders = (site.daemon.root / "lib/instances" / identity / "snapshots").iterdir()
+    files = {path for folder in folders for path in folder.iterdir() if path.name != "sums"}
+    assert sorted(path.name for path in files) == ["disk0", "disk0", "memory", "state"]
+    for path in files:
+        name = "s1" if (path.parent / "memory").exists() else "disks"
+        flip(path)
+        refused = site.cli("snapshot", "restore", clone, name, check=False)
+        assert_refused(refused, str(path).replace(identity, clone))
+        assert site.sh(clone, "echo on") == "on" and site.pid(clone) == pid
+        flip(path)
+    site.cli("snapshot", "restore", clone, "s1")
+    site.cli("wait", clone)
+    assert site.sh(clone, "hostname") == clone
 
 
 def test_the_balloon_takes_memory(site):

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "runtime/microvm/engine.h"
+#include "runtime/microvm/frozen_sums.h"
 
 #define SYNC_TIMEOUT_MS 60000
 /* What a guest has put off for a moment (freeing what ended processes had, timers that were due) is
@@ -53,7 +54,7 @@ gboolean stead_microvm_freeze(gpointer self, const SteadMachine *machine, const 
     gboolean done = program->save(monitor, machine, dir, cancellable, error) &&
                     (copy_disks == NULL || copy_disks(data, error));
     if (done)
-        return stead_monitor_go_on(monitor, error) && stead_frozen_seal(dir, error);
+        return stead_monitor_go_on(monitor, error) && stead_frozen_sums_write(dir, error);
     stead_monitor_let_go(monitor);
     return FALSE;
 }

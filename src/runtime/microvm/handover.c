@@ -140,13 +140,36 @@ static gboolean open_taps(SteadHandover *handover, const SteadMachine *machine, 
     return TRUE;
 }
 
+static gboolean is_frozen(const char *dir)
+{
+    g_autofree char *sums = g_build_filename(dir, "sums", NULL);
+    return g_file_test(sums, G_FILE_TEST_EXISTS);
+}
+
+gboolean stead_microvm_check_frozen(SteadMicrovm *microvm, const SteadMachine *machine,
+                                    GError **error)
+{
+    if (!stead_frozen_check(microvm->frozen, machine->frozen, error))
+        return FALSE;
+    for (guint i = 0; i < machine->disks->len; i++) {
+        const SteadMachineDisk *disk = machine->disks->pdata[i];
+        for (guint n = 0; disk->backing && disk->backing[n]; n++) {
+            g_autofree char *dir = g_path_get_dirname(disk->backing[n]);
+            if (is_frozen(dir) && !stead_frozen_check(microvm->frozen, dir, error))
+                return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 static gboolean open_frozen(SteadHandover *handover, SteadMicrovm *microvm,
                             const SteadMachine *machine, GError **error)
 {
     int memory = -1;
     if (machine->frozen == NULL)
         return TRUE;
-    if (!stead_frozen_open(microvm->frozen, machine->frozen, &memory, &handover->state, error))
+    if (!stead_microvm_check_frozen(microvm, machine, error) ||
+        !stead_frozen_open(microvm->frozen, machine->frozen, &memory, &handover->state, error))
         return FALSE;
     handover->numbers.memory = hand_over(handover, memory);
     return TRUE;

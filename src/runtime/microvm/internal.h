@@ -155,6 +155,10 @@ void stead_microvm_run_look(gpointer look, gpointer microvm);
 
 /* Starts the engine of a machine. Nothing is left of it upon failure. */
 gboolean stead_microvm_launch(SteadMicrovm *microvm, const SteadMachine *machine, GError **error);
+/* Whether the disks of the frozen machine that it goes on from, and of those that that one was made
+ * of, are as they were frozen. NOT_FOUND; VERIFICATION. */
+gboolean stead_microvm_check_frozen(SteadMicrovm *microvm, const SteadMachine *machine,
+                                    GError **error);
 /* The last line that the engine wrote to its standard error; owned by the caller. */
 char *stead_microvm_last_words(const SteadMicrovm *microvm, const char *id);
 

@@ -53,8 +53,9 @@ gboolean stead_microvm_start(gpointer self, const SteadMachine *machine, GError 
 {
     g_autoptr(GError) why = NULL;
     g_autoptr(SteadMonitor) running = stead_monitor_attach(self, machine->id, NULL, &why);
+    /* One that was started ahead has had its disks open since. */
     if (running)
-        return TRUE;
+        return machine->frozen == NULL || stead_microvm_check_frozen(self, machine, error);
     if (why) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;

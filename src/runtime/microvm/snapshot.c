@@ -3,7 +3,7 @@
  * Snapshots of one instance: the same freezing as for templates, with the disks copied whole, so
  * that each snapshot stands alone and can be removed in any order.
  *
- *     STATE/instances/ID/snapshots/SNAPSHOT/    memory, state, sums (with memory), disk0, disk1 ...
+ *     STATE/instances/ID/snapshots/SNAPSHOT/    memory, state (with memory), disk0, disk1 ..., sums
  *
  * A restore that was cut off is done again from the start: nothing in the snapshot is changed by
  * it.
@@ -11,10 +11,12 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/paths.h"
 #include "runtime/json_member.h"
 #include "runtime/microvm/engine.h"
+#include "runtime/microvm/frozen_sums.h"
 #include "storage/prepared.h"
 
 #define SYNC_TIMEOUT_MS 60000
@@ -77,8 +79,9 @@ static gboolean take(SteadMicrovm *microvm, const SteadMachine *machine, const c
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    return monitor ? copy_running(monitor, &copying, cancellable, error)
-                   : copy_disks(&copying, error);
+    return (monitor ? copy_running(monitor, &copying, cancellable, error)
+                    : copy_disks(&copying, error)) &&
+           stead_frozen_sums_write(dir, error);
 }
 
 /* What a frozen machine is made of, since the spec may change before it is restored. */
@@ -185,11 +188,20 @@ static gboolean take_back(SteadMicrovm *microvm, SteadMachine *machine, const ch
 
 static gboolean go_on(SteadMicrovm *microvm, const SteadMachine *machine, GError **error)
 {
-    gboolean done = stead_microvm_launch(microvm, machine, error);
-    stead_frozen_drop(microvm->frozen, machine->frozen);
-    if (done)
-        set_clock(microvm, machine->id);
-    return done;
+    if (!stead_microvm_launch(microvm, machine, error))
+        return FALSE;
+    set_clock(microvm, machine->id);
+    return TRUE;
+}
+
+/* Before anything of the machine as it is now is given up. */
+static gboolean is_whole(SteadMicrovm *microvm, const SteadMachine *machine, const char *dir,
+                         GError **error)
+{
+    stead_autofd memory = -1, state = -1;
+    return machine->frozen ? stead_microvm_check_frozen(microvm, machine, error) &&
+                                 stead_frozen_open(microvm->frozen, dir, &memory, &state, error)
+                           : stead_frozen_check(microvm->frozen, dir, error);
 }
 
 gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char *snapshot_id,
@@ -197,9 +209,12 @@ gboolean stead_microvm_restore(gpointer self, SteadMachine *machine, const char 
 {
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
     gboolean memory = stead_json_count_in(stead_json_object(layers), "memory") > 0;
-    return (!memory || take_back(self, machine, dir, layers, error)) &&
-           stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
-           (!memory || go_on(self, machine, error));
+    gboolean done = (!memory || take_back(self, machine, dir, layers, error)) &&
+                    is_whole(self, machine, dir, error) &&
+                    stead_microvm_kill(self, machine->id, error) && put_back(machine, dir, error) &&
+                    (!memory || go_on(self, machine, error));
+    stead_frozen_drop(((SteadMicrovm *)self)->frozen, dir);
+    return done;
 }
 
 gboolean stead_microvm_snapshot_remove(gpointer self, const SteadMachine *machine,

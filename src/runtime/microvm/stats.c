@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an engine uses: of its processes from /proc, of its interfaces from their taps, of its disks
- * and its balloon from itself.
+ * and its balloon from itself, and of its memory from the guest. Neither has to answer: what they
+ * do not say in time is not known.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 
 #define NICS_MAX 16
 #define PROCESSES_MAX 4
-/* Of each question: who watches many does not wait for one of them. */
-#define ASK_TIMEOUT_MS 1000
+/* For all questions together. */
+#define PATIENCE (500 * G_TIME_SPAN_MILLISECOND)
 
 static void read_one(int pid, SteadStats *stats)
 {
@@ -52,15 +53,26 @@ static void read_processes(int pid, SteadStats *stats)
         read_one((int)g_ascii_strtoll(pids[i], NULL, 10), stats);
 }
 
-static JsonNode *ask(SteadMonitor *monitor, const char *what, GError **error)
+/* *answer is NULL when it refuses, which is an answer too. */
+static gboolean ask(SteadMonitor *monitor, const char *what, gint64 deadline, JsonNode **answer,
+                    GError **error)
 {
-    const SteadQmpCommand command = {.name = what, .fd = -1, .timeout_ms = ASK_TIMEOUT_MS};
-    return stead_qmp_ask(monitor->qmp, &command, error);
+    gint64 left = (deadline - g_get_monotonic_time()) / G_TIME_SPAN_MILLISECOND;
+    const SteadQmpCommand command = {.name = what, .fd = -1, .timeout_ms = (guint64)MAX(1, left)};
+    g_autoptr(GError) why = NULL;
+    *answer = stead_qmp_ask(monitor->qmp, &command, &why);
+    if (*answer || g_error_matches(why, STEAD_ERROR, STEAD_ERROR_INTERNAL))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&why));
+    return FALSE;
 }
 
-static void read_disks(SteadMonitor *monitor, SteadStats *stats, GError **error)
+static gboolean read_disks(SteadMonitor *monitor, SteadStats *stats, gint64 deadline,
+                           GError **error)
 {
-    g_autoptr(JsonNode) answer = ask(monitor, "query-blockstats", error);
+    g_autoptr(JsonNode) answer = NULL;
+    if (!ask(monitor, "query-blockstats", deadline, &answer, error))
+        return FALSE;
     JsonArray *array = stead_json_array(answer);
     for (guint i = 0; array && i < json_array_get_length(array); i++) {
         JsonObject *disk = stead_json_object(json_array_get_element(array, i));
@@ -68,17 +80,21 @@ static void read_disks(SteadMonitor *monitor, SteadStats *stats, GError **error)
         stats->disk_read += stead_json_count_in(counts, "rd_bytes");
         stats->disk_written += stead_json_count_in(counts, "wr_bytes");
     }
+    return TRUE;
 }
 
-static void read_balloon(SteadMonitor *monitor, SteadStats *stats)
+static gboolean read_balloon(SteadMonitor *monitor, SteadStats *stats, gint64 deadline,
+                             GError **error)
 {
-    g_autoptr(JsonNode) answer = ask(monitor, "query-balloon", NULL);
+    g_autoptr(JsonNode) answer = NULL;
+    if (!ask(monitor, "query-balloon", deadline, &answer, error))
+        return FALSE;
     stats->memory_max = stead_json_count_in(stead_json_object(answer), "actual");
+    return TRUE;
 }
 
-static void read_guest(SteadMonitor *monitor, SteadStats *stats)
+static gboolean read_guest(SteadMonitor *monitor, SteadStats *stats, gint64 deadline)
 {
-    gint64 deadline = g_get_monotonic_time() + ASK_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
     GuestMemory memory = {0};
     g_autoptr(GBytes) answer = stead_agent_is_ready(monitor->agent)
                                    ? stead_agent_ask(monitor->agent, GUEST_MEMORY, NULL, 0,
@@ -94,24 +110,24 @@ static void read_guest(SteadMonitor *monitor, SteadStats *stats)
     }
     gboolean believable = memory.total > 0 && memory.available <= memory.total &&
                           memory.total <= MAX(stats->memory_max, memory.total);
-    stats->memory_used = believable ? memory.total - memory.available : stats->memory_resident;
+    stats->memory_used = believable ? memory.total - memory.available : 0;
+    return believable;
 }
 
-/* FALSE when it has hung up. Of one that does not answer, what the host knows is all. */
-static gboolean ask_engine(SteadMonitor *monitor, SteadStats *stats, GError **error)
+/* FALSE when the engine has hung up. Of one that does not answer, what the host knows is all. */
+static gboolean ask_around(SteadMonitor *monitor, SteadStats *stats, GError **error)
 {
+    gint64 deadline = g_get_monotonic_time() + PATIENCE;
     g_autoptr(GError) why = NULL;
-    read_disks(monitor, stats, &why);
-    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE)) {
+    if (!read_disks(monitor, stats, deadline, &why) ||
+        !read_balloon(monitor, stats, deadline, &why)) {
+        stats->silent = STEAD_SILENT_ENGINE;
+        if (!g_error_matches(why, STEAD_ERROR, STEAD_ERROR_UNAVAILABLE))
+            return TRUE;
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
     }
-    if (g_error_matches(why, STEAD_ERROR, STEAD_ERROR_TIMEOUT)) {
-        stats->memory_used = stats->memory_resident;
-        return TRUE;
-    }
-    read_balloon(monitor, stats);
-    read_guest(monitor, stats);
+    stats->silent = read_guest(monitor, stats, deadline) ? STEAD_SILENT_NOBODY : STEAD_SILENT_GUEST;
     return TRUE;
 }
 
@@ -125,7 +141,7 @@ gboolean stead_microvm_stats(gpointer self, const char *id, SteadStats *stats, G
     int pid = stead_detached_pid(record, NULL);
     if (pid > 0)
         read_processes(pid, stats);
-    if (!ask_engine(monitor, stats, error))
+    if (!ask_around(monitor, stats, error))
         return FALSE;
     guint64 sent, received;
     for (guint i = 0; i < NICS_MAX && stead_tap_count(id, i, &sent, &received); i++) {
