@@ -91,7 +91,7 @@ def test_first_boot(site):
 
 
 def test_the_guests_kernel_has_no_complaint(site):
-    complaints = site.sh("a", "dmesg | grep -iE 'netlink|malformed|virtio.*fail|firmware bug' || :")
+    complaints = site.sh("a", "dmesg | grep -iE 'leftover|malformed|virtio.*fail|firmware bug' || :")
     assert complaints == ""
 
 
