@@ -162,6 +162,8 @@ def runs_jailed(site):
 
 
 def pauses_and_resumes(site):
+    # What was written past the guest's cache and not flushed, the pause has to settle.
+    site.sh("a", "dd if=/dev/urandom of=/root/direct bs=64k count=16 oflag=direct 2> /dev/null")
     site.cli("pause", "a")
     assert site.show("a")["state"] == "paused"
     site.cli("resume", "a")
