@@ -13,12 +13,10 @@
 
 #define PIECE 65536U /* zeros in memory, for ranges that are not whole clusters */
 
-/* Fills a part of the buffer with what the disk has at its place in the cluster. */
-static int fill(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t offset, uint8_t *bytes,
-                uint64_t length)
+/* Fills a part of the buffer, which may be empty, with what stands at its place in the cluster. */
+static int fill(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t offset, struct iovec part)
 {
-    struct iovec part = {bytes, length};
-    return length == 0 ? 0 : vmm_qcow2_read(image, was, offset, &part, 1);
+    return part.iov_len == 0 ? 0 : vmm_qcow2_read(image, was, offset, &part, 1);
 }
 
 /* One cluster whole: `parts` at their place, the rest as it was. They end in that cluster. */
@@ -35,17 +33,19 @@ static int write_whole(VmmQcow2 *image, const VmmQcow2Stretch *was, uint64_t hos
         image->buffer = malloc(image->cluster_size);
     if (!image->buffer)
         return -ENOMEM;
-    int failed = fill(image, was, start, image->buffer, inside);
+    struct iovec before = {image->buffer, inside};
+    struct iovec behind = {image->buffer + end, image->cluster_size - end};
+    int failed = fill(image, was, start, before);
     if (!failed)
-        failed = fill(image, was, start + end, image->buffer + end, image->cluster_size - end);
+        failed = fill(image, was, start + end, behind);
     if (failed)
         return failed;
-    if (inside > 0)
-        all[k++] = (struct iovec){image->buffer, inside};
+    if (before.iov_len > 0)
+        all[k++] = before;
     memcpy(all + k, parts, n * sizeof *parts);
     k += n;
-    if (end < image->cluster_size)
-        all[k++] = (struct iovec){image->buffer + end, image->cluster_size - end};
+    if (behind.iov_len > 0)
+        all[k++] = behind;
     return vmm_image_pwrite(image->image.fd, host, all, k);
 }
 
