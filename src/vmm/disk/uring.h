@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asynchronous reads, writes and syncs through io_uring. Where the kernel refuses it (old, locked
- * down, or in a container), vmm_uring_new() fails and disks use their worker alone.
+ * Asynchronous reads, writes and syncs through io_uring, and nothing else through it. Where the
+ * kernel refuses it (before Linux 5.10, locked down, or in a container), vmm_uring_new() fails and
+ * disks use their worker alone.
  */
 #pragma once
 
