@@ -39,9 +39,16 @@ static const char unit[] = "[Unit]\n"
  * clones keeps all others busy; and whoever wishes may answer. */
 static const char no_llmnr[] = "[Resolve]\nLLMNR=no\n";
 
+/* By what a DHCP server knows a guest. Made of the machine's id, as it is otherwise, it would stay
+ * in memory when a clone gets another one, and all clones be one guest to the server. */
+static const char own_mac[] = "[DHCPv4]\nDUIDType=link-layer\n[DHCPv6]\nDUIDType=link-layer\n";
+
 static const char *const folders[] = {
-    "/systemd",        "/systemd/resolved.conf.d",
-    "/systemd/system", "/systemd/system/sysinit.target.wants",
+    "/systemd",
+    "/systemd/resolved.conf.d",
+    "/systemd/networkd.conf.d",
+    "/systemd/system",
+    "/systemd/system/sysinit.target.wants",
     "/modules-load.d",
 };
 
@@ -50,6 +57,7 @@ static const struct {
 } files[] = {
     {"/systemd/system/stead-agent.service", unit},
     {"/systemd/resolved.conf.d/00-stead.conf", no_llmnr},
+    {"/systemd/networkd.conf.d/00-stead.conf", own_mac},
     {"/modules-load.d/stead.conf", "virtio_console\n"},
 };
 

@@ -10,6 +10,7 @@
 #include "guest/files.h"
 #include "guest/identity.h"
 #include "guest/network.h"
+#include "guest/traces.h"
 
 static void report(GuestRenewed *renewed, GuestStepKind kind, uint32_t index, int result)
 {
@@ -27,22 +28,33 @@ static void renew_nics(const GuestRenew *renew, GuestRenewed *renewed)
     int results[GUEST_INTERFACES_MAX];
     if (renew->n_nics == 0)
         return;
+    int failed = guest_rename_macs(renew->nics, renew->n_nics);
     guest_network_renew(renew->nics, renew->n_nics, results);
     for (uint32_t i = 0; i < renew->n_nics; i++)
-        report(renewed, GUEST_STEP_NIC, i, results[i]);
+        report(renewed, GUEST_STEP_NIC, i, results[i] ? results[i] : failed);
+}
+
+static bool is_host_key(const char *path)
+{
+    static const char keys[] = "/etc/ssh/ssh_host_";
+    return strncmp(path, keys, sizeof keys - 1) == 0;
 }
 
 static void renew_files(const GuestRenew *renew, GuestRenewed *renewed)
 {
+    bool has_keys = false;
     for (uint32_t i = 0; i < renew->n_files; i++) {
         const GuestRenewFile *file = &renew->files[i];
         report(renewed, GUEST_STEP_FILE, i,
                guest_replace(file->path, file->content.data, file->content.length, file->mode));
+        has_keys |= is_host_key(file->path);
     }
     for (uint32_t i = 0; i < renew->n_removed; i++) {
         bool is_gone = unlink(renew->removed[i]) == 0 || errno == ENOENT || errno == ENOTDIR;
         report(renewed, GUEST_STEP_REMOVE, i, is_gone ? 0 : -errno);
     }
+    if (has_keys)
+        guest_tell_sshd();
 }
 
 void guest_renew(const GuestRenew *renew, GuestRenewed *renewed)

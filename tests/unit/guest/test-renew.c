@@ -363,6 +363,110 @@ static void test_nic_that_is_not_there(void)
     expect(host, MAC, "02:00:00:00:00:77\n");
 }
 
+/* ---- what others have kept of the template ---- */
+
+static void test_macs_in_files(void)
+{
+    g_autoptr(Host) host = start_with_nic();
+    if (host == NULL)
+        return;
+    GuestRenew message = {.n_nics = 1, .nics = {{.match = {2, 0, 0, 0, 0xab, 1}, .mac = NEW_MAC}}};
+    prepare(host, "ip link set eth9 address 02:00:00:00:ab:01; cd /etc;"
+                  "mkdir -p systemd/network netplan NetworkManager/system-connections udev/rules.d;"
+                  "for f in systemd/network/10-x.network netplan/50.yaml udev/rules.d/70-net.rules"
+                  " NetworkManager/system-connections/wire hosts $0/elsewhere; do"
+                  " echo 'mac 02:00:00:00:AB:01, 02:00:00:00:ab:02, 02:00:00:00:ab:01.' > $f; done;"
+                  "ln -s $0/elsewhere netplan/60.yaml; chmod 600 netplan/50.yaml;"
+                  "{ seq 9000; cat hosts; } > systemd/network/large");
+    renew_all(host, &message);
+    expect(host,
+           "cd /etc; cat systemd/network/10-x.network netplan/50.yaml udev/rules.d/70-net.rules"
+           " NetworkManager/system-connections/wire | uniq -c | sed 's/^ *//'",
+           "4 mac 02:00:00:00:00:77, 02:00:00:00:ab:02, 02:00:00:00:00:77.\n");
+    expect(host,
+           "cat /etc/hosts $0/elsewhere; tail -n 1 /etc/systemd/network/large;"
+           " stat -c %a /etc/netplan/50.yaml; stat -c %F /etc/netplan/*",
+           "mac 02:00:00:00:AB:01, 02:00:00:00:ab:02, 02:00:00:00:ab:01.\n"
+           "mac 02:00:00:00:AB:01, 02:00:00:00:ab:02, 02:00:00:00:ab:01.\n"
+           "mac 02:00:00:00:AB:01, 02:00:00:00:ab:02, 02:00:00:00:ab:01.\n"
+           "600\nregular file\nsymbolic link\n");
+}
+
+/* Two interfaces that change places. */
+static void test_macs_that_are_exchanged(void)
+{
+    g_autoptr(Host) host = start_with_nic();
+    if (host == NULL)
+        return;
+    GuestRenew message = {
+        .n_nics = 2,
+        .nics = {{.match = OLD_MAC, .mac = NEW_MAC}, {.match = NEW_MAC, .mac = OLD_MAC}}};
+    prepare(host, "mkdir -p /etc/netplan;"
+                  "echo '02:00:00:00:00:01 02:00:00:00:00:77' > /etc/netplan/50.yaml");
+    renew(host, &message);
+    expect(host, "cat /etc/netplan/50.yaml", "02:00:00:00:00:77 02:00:00:00:00:01\n");
+}
+
+static void test_file_that_cannot_be_changed_is_told(void)
+{
+    g_autoptr(Host) host = start_with_nic();
+    if (host == NULL)
+        return;
+    GuestRenew message = {.n_nics = 1, .nics = {{.match = OLD_MAC, .mac = NEW_MAC}}};
+    prepare(host, "mkdir -p /etc/netplan; echo 02:00:00:00:00:01 > /etc/netplan/50.yaml;"
+                  "mount --bind /etc/netplan /etc/netplan;"
+                  "mount -o remount,bind,ro /etc/netplan");
+    GuestRenewed done = renew(host, &message);
+    g_assert_cmpuint(done.n_steps, ==, 1);
+    g_assert_cmpint(done.steps[0].error, ==, EROFS);
+}
+
+/* A program that looks like a server of SSH; it stands still, so that what it is told stays to be
+ * seen. */
+#define PLAY(name)                                                                                 \
+    "{ $0/" name " 1000 > /dev/null 2>&1 & echo $! > /run/sshd.pid; };"                            \
+    "until grep -q '^" name "$' /proc/$!/comm; do :; done; kill -STOP $!;"                         \
+    "until grep -q '^State:.T' /proc/$!/status; do :; done"
+
+static gboolean start_sshd(Host *host)
+{
+    g_autofree char *out =
+        look(host,
+             "[ -d /usr/libexec ] && mount -t tmpfs none /usr/libexec &&"
+             " mount -t tmpfs none /run && mkdir /usr/libexec/openssh &&"
+             " : > /usr/libexec/openssh/sshd-session && cp \"$(command -v sleep)\" $0/sshd &&" PLAY(
+                 "sshd"));
+    if (out == NULL)
+        g_test_skip("no server can be played here");
+    return out != NULL;
+}
+
+/* Signal 1 is HUP. */
+#define TOLD "sed -n 's/^ShdPnd:.*\\(.\\)$/\\1/p' /proc/$(cat /run/sshd.pid)/status"
+
+static void test_sshd_reads_its_keys_again(void)
+{
+    static const guint8 key[] = "a key";
+    g_autoptr(Host) host = start();
+    if (host == NULL || !start_sshd(host))
+        return;
+    GuestRenew other = {.n_files = 1, .files = {{"/etc/ssh/moduli", 0600, {key, sizeof key - 1}}}};
+    GuestRenew message = {
+        .n_files = 1, .files = {{"/etc/ssh/ssh_host_ed25519_key", 0600, {key, sizeof key - 1}}}};
+    renew_all(host, &other);
+    expect(host, TOLD, "0\n");
+    prepare(host, "mv /usr/libexec/openssh/sshd-session /usr/libexec/aside");
+    renew_all(host, &message);
+    expect(host, TOLD, "0\n"); /* an older one */
+    prepare(host, "mv /usr/libexec/aside /usr/libexec/openssh/sshd-session;"
+                  "cp $0/sshd $0/other; mv /run/sshd.pid /run/aside;" PLAY("other"));
+    renew_all(host, &message);
+    expect(host, TOLD "; kill -KILL $(cat /run/sshd.pid)", "0\n"); /* somebody else by now */
+    prepare(host, "mv /run/aside /run/sshd.pid");
+    renew_all(host, &message);
+    expect(host, TOLD "; kill -KILL $(cat /run/sshd.pid)", "1\n");
+}
+
 static void test_list_of_interfaces(void)
 {
     static GuestNetwork network;
@@ -407,6 +511,10 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/renew/nic-down", test_nic_that_was_down);
     g_test_add_func("/guest/renew/nic-again", test_nic_that_has_its_mac_already);
     g_test_add_func("/guest/renew/nic-absent", test_nic_that_is_not_there);
+    g_test_add_func("/guest/renew/macs", test_macs_in_files);
+    g_test_add_func("/guest/renew/macs-exchanged", test_macs_that_are_exchanged);
+    g_test_add_func("/guest/renew/macs-read-only", test_file_that_cannot_be_changed_is_told);
+    g_test_add_func("/guest/renew/sshd", test_sshd_reads_its_keys_again);
     g_test_add_func("/guest/renew/list", test_list_of_interfaces);
     return g_test_run();
 }

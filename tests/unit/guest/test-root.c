@@ -130,6 +130,12 @@ static int install_in_child(const char *folder)
     if (!g_file_get_contents(resolver, &resolving, NULL, NULL) ||
         strstr(resolving, "\nLLMNR=no\n") == NULL)
         return 6;
+    g_autofree char *leases =
+        g_build_filename(folder, "systemd/networkd.conf.d/00-stead.conf", NULL);
+    g_autofree char *leasing = NULL;
+    if (!g_file_get_contents(leases, &leasing, NULL, NULL) ||
+        strstr(leasing, "[DHCPv4]\nDUIDType=link-layer\n") == NULL)
+        return 7;
     /* Once more, as when the initramfs runs its scripts twice. */
     return guest_install(folder, &what) == 0 ? 0 : 5;
 }
