@@ -143,6 +143,19 @@ def test_it_goes_on_where_it_was(site, stuck):
     assert site.pid("stuck") == stuck.pids[0]
 
 
+def test_what_is_not_known_stays_as_it_was(site, stuck):
+    """It was paused when the last daemon heard of it."""
+    stuck.signal(signal.SIGCONT)
+    site.cli("pause", "stuck")
+    stuck.signal(signal.SIGSTOP)
+    site.daemon.kill()
+    timed(site.daemon.start)
+    assert site.api.get("/v1/instances/stuck")["state"] == "paused"
+    stuck.signal(signal.SIGCONT)
+    timed(site.cli, "resume", "stuck")
+    assert timed(site.sh, "stuck", "hostname") == "stuck"
+
+
 @pytest.mark.parametrize("waits", ["stop", "pause", "snapshot"])
 def test_force_does_not_queue_behind_who_waits(site, stuck, waits):
     argv = {"stop": ["stop", "stuck"], "pause": ["pause", "stuck"],

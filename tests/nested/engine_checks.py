@@ -342,6 +342,27 @@ def what_was_synced_survives_the_end_of_the_engine(site):
     assert site.sh("c-1", "sha256sum < /root/data; hostname") == f"{pattern}\nc-1"
 
 
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def one_that_is_stuck_is_ended(site):
+    """With the answer the process that ran the guest is gone, and all that it held."""
+    site.clone("s")
+    pids = [site.pid("s"), site.jailed("s")]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    site.cli("stop", "--force", "s")
+    assert not [pid for pid in pids if is_alive(pid)]
+    site.cli("start", "s")
+    site.wait("s")
+    assert site.sh("s", "hostname") == "s"
+    site.cli("rm", "--force", "s")
+
+
 def without_kvm_a_template_says_what_to_do(site):
     site.daemon.kill()
     site.daemon.env["STEAD_KVM"] = "off"
@@ -374,7 +395,7 @@ CHECKS = [boots_on_stead_vmm, runs_jailed, runs_commands_with_a_terminal, top_ha
           the_balloon_gives_memory_back, clones_may_be_frozen, stops_and_starts,
           a_clone_that_reboots_comes_back,
           engines_are_started_ahead, the_daemon_may_die,
-          what_was_synced_survives_the_end_of_the_engine,
+          what_was_synced_survives_the_end_of_the_engine, one_that_is_stuck_is_ended,
           without_kvm_a_template_says_what_to_do, nothing_is_left]
 
 

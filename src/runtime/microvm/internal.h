@@ -28,6 +28,8 @@ typedef struct {
     guint reattach;    /* timer */
     guint losses;      /* connections that were lost while it ran */
     gint64 told_at;    /* monotonic, microseconds */
+    gboolean agent;    /* told since then: that it answers */
+    gboolean nameless; /* and does not know who it is */
 } SteadProcess;
 
 /* How far its engine is with writing or reading a state. */

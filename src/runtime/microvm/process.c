@@ -96,6 +96,17 @@ void stead_process_tell(SteadProcess *process)
     on_main(process, tell);
 }
 
+static gboolean tell_agent(SteadProcess *process)
+{
+    g_autoptr(SteadActual) actual = stead_process_actual(process);
+    actual->agent = TRUE;
+    actual->nameless = process->nameless;
+    if (!process->ended)
+        deliver(process, actual);
+    return G_SOURCE_REMOVE;
+}
+
+/* The last word is what counts, so that it has what the agent has said meanwhile, too. */
 static gboolean tell_now(gpointer data)
 {
     SteadProcess *process = data;
@@ -103,12 +114,13 @@ static gboolean tell_now(gpointer data)
     g_mutex_lock(&process->lock);
     process->telling = FALSE;
     g_mutex_unlock(&process->lock);
-    return tell(data);
+    return process->agent ? tell_agent(process) : tell(data);
 }
 
 static gboolean tell_in_time(gpointer data)
 {
     SteadProcess *process = data;
+    process->agent = FALSE;
     gint64 left = process->told_at + TELL_EVERY_US - g_get_monotonic_time();
     if (left <= 0)
         return tell_now(data);
@@ -127,24 +139,19 @@ void stead_process_tell_soon(SteadProcess *process)
         on_main(process, tell_in_time);
 }
 
-static gboolean tell_agent(SteadProcess *process, gboolean nameless)
+static gboolean tell_named(gpointer data)
 {
-    g_autoptr(SteadActual) actual = stead_process_actual(process);
-    actual->agent = TRUE;
-    actual->nameless = nameless;
-    if (!process->ended)
-        deliver(process, actual);
-    return G_SOURCE_REMOVE;
+    SteadProcess *process = data;
+    process->agent = TRUE;
+    process->nameless = FALSE;
+    return tell_agent(process);
 }
 
-static gboolean tell_named(gpointer process)
+static gboolean tell_nameless(gpointer data)
 {
-    return tell_agent(process, FALSE);
-}
-
-static gboolean tell_nameless(gpointer process)
-{
-    return tell_agent(process, TRUE);
+    SteadProcess *process = data;
+    process->agent = process->nameless = TRUE;
+    return tell_agent(process);
 }
 
 void stead_process_tell_agent(SteadProcess *process, gboolean nameless)
