@@ -163,8 +163,8 @@ static void test_reset_from_outside_begins_anew(void)
                 "\"RESET\", \"data\": {\"guest\": false, \"reason\": \"host-qmp-system-reset\"}");
     g_assert_cmpint(ioctl(vm.vm.machine.vcpus[0].fd, KVM_GET_REGS, &regs), ==, 0);
     g_assert_cmphex(regs.rip, ==, KERNEL_ADDRESS);
-    vm_command(&vm, "{\"execute\": \"cont\"}");
     vm.wanted = vm.output->len + 10;
+    vm_command(&vm, "{\"execute\": \"cont\"}");
     vm_run(&vm);
     vm_free(&vm);
 }

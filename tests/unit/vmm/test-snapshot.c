@@ -102,8 +102,8 @@ static void test_snapshot_is_loaded_on_command(void)
     expect_text(vm_command(&vm, "{\"execute\": \"snapshot-load\", \"arguments\": {\"state\": "
                                 "\"s\"}}"),
                 "{\"return\": {}}");
-    vm_command(&vm, "{\"execute\": \"cont\"}");
     vm.wanted = 5;
+    vm_command(&vm, "{\"execute\": \"cont\"}");
     vm_run(&vm);
     g_assert_cmphex((uint8_t)vm.output->str[0], ==, snapshot.counted & 0xff);
     vm_free(&vm);
