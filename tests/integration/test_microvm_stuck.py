@@ -15,8 +15,9 @@ import time
 
 import pytest
 
+import images
 import stead
-from test_microvm import IMAGE, Site, tiny_image
+from test_microvm import IMAGE, Site
 
 SECONDS = 15  # for anything that does not depend on the one that is stuck, on a busy machine
 BOOT_SECONDS = 300
@@ -29,13 +30,15 @@ def site():
         pytest.skip(reason)
     daemon = stead.Daemon(stead.scratch_root()).start()
     try:
-        tiny_image(daemon)
+        images.take(daemon, IMAGE)
         site = Site(daemon)
         site.run(IMAGE, "well", "--memory", "128M", "--cpus", "1", timeout=BOOT_SECONDS)
         yield site
         daemon.running() or daemon.start()
         daemon.api.remove_everything()
         stead.assert_clean(daemon)
+    except images.Unavailable as why:
+        pytest.skip(str(why))
     except BaseException:
         print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
         raise

@@ -269,7 +269,8 @@ static gboolean on_lost(gpointer data)
 {
     SteadProcess *process = data;
     if (!process->ended && !process->microvm->closed && process->reattach == 0) {
-        guint ms = REATTACH_MS << MIN(process->losses++, REATTACH_DOUBLINGS_MAX);
+        guint ms = REATTACH_MS << MIN(process->losses, REATTACH_DOUBLINGS_MAX);
+        process->losses++;
         process->reattach =
             g_timeout_add_full(G_PRIORITY_DEFAULT, ms, reattach, ref(process), stead_process_unref);
     }
