@@ -219,7 +219,7 @@ static gboolean create_body(SteadJob *job, gpointer data, GError **error)
         stead_job_progress("freezing it", -1, job);
         done = stead_runtime_freeze(op->runtime, work.machine, work.dir, copy_disks, &work,
                                     stead_job_cancellable(job), error) &&
-               stead_sync_folder(work.dir, error) && stead_job_sync(job, complete, &work, error);
+               stead_job_sync(job, complete, &work, error);
     }
     if (!done)
         undo(op, job);

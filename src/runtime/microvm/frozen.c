@@ -138,7 +138,7 @@ static gboolean load(SteadFrozenCache *cache, Frozen *frozen, const char *dir, G
 
 static gboolean check_others(Frozen *frozen, const char *dir, GError **error)
 {
-    if (!know_sums(frozen, dir, error))
+    if (!know_sums(frozen, dir, error) || !stead_frozen_sums_cover(frozen->sums, dir, error))
         return FALSE;
     for (guint i = 0; i < frozen->sums->len; i++) {
         SteadFrozenSum *sum = frozen->sums->pdata[i];

@@ -189,7 +189,7 @@ static GPtrArray *parse(char *text)
             return NULL;
         g_ptr_array_add(sums, sum);
     }
-    return sums->len > 0 && sums->len <= FILES_MAX ? g_steal_pointer(&sums) : NULL;
+    return sums->len <= FILES_MAX ? g_steal_pointer(&sums) : NULL;
 }
 
 GPtrArray *stead_frozen_sums_read(const char *dir, GError **error)
@@ -217,7 +217,7 @@ SteadFrozenSum *stead_frozen_sums_find(const GPtrArray *sums, const char *name)
     return NULL;
 }
 
-/* ---- writing them ---- */
+/* ---- the folder ---- */
 
 static int by_name(gconstpointer a, gconstpointer b)
 {
@@ -238,12 +238,26 @@ static GPtrArray *list_files(const char *dir, GError **error)
     return names;
 }
 
+gboolean stead_frozen_sums_cover(const GPtrArray *sums, const char *dir, GError **error)
+{
+    g_autoptr(GPtrArray) names = list_files(dir, error);
+    for (guint i = 0; names && i < names->len; i++) {
+        if (stead_frozen_sums_find(sums, names->pdata[i]))
+            continue;
+        stead_set_error(error, STEAD_ERROR_VERIFICATION,
+                        "Remove what was frozen, and make it anew.",
+                        "%s holds %s, which has no checksum", dir, (char *)names->pdata[i]);
+        return FALSE;
+    }
+    return names != NULL;
+}
+
 static gboolean add_line(GString *text, const char *dir, const char *name, GError **error)
 {
     struct stat now;
     g_autofree char *path = g_build_filename(dir, name, NULL);
     stead_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fdatasync(fd) != 0 || fstat(fd, &now) != 0)
+    if (fd < 0 || fstat(fd, &now) != 0)
         return fail(error, "reading", path);
     g_autofree char *sum = read_sum(fd, now.st_size, -1, path, error);
     if (sum)
@@ -261,5 +275,6 @@ gboolean stead_frozen_sums_write(const char *dir, GError **error)
     for (guint i = 0; i < names->len; i++)
         if (!add_line(text, dir, names->pdata[i], error))
             return FALSE;
-    return stead_write_file(path, text->str, (gssize)text->len, 0600, error);
+    return stead_write_file(path, text->str, (gssize)text->len, 0600, error) &&
+           stead_sync_folder(dir, error);
 }

@@ -31,6 +31,10 @@ gboolean stead_frozen_sum_check(SteadFrozenSum *sum, const char *dir, int copy, 
 /* The same, unless the file is the very one that agreed before and nobody has changed it since. */
 gboolean stead_frozen_sum_check_again(SteadFrozenSum *sum, const char *dir, GError **error);
 
-/* Writes DIR/sums for all that is in DIR, and makes all of it durable. NOT_FOUND when there is
- * nothing. */
+/* Whether each file of DIR has a line: one without was not frozen, or its line was lost.
+ * VERIFICATION. */
+gboolean stead_frozen_sums_cover(const GPtrArray *sums, const char *dir, GError **error);
+
+/* Writes DIR/sums for all that is in DIR, which may be nothing, and makes all of it and DIR's own
+ * entry durable. */
 gboolean stead_frozen_sums_write(const char *dir, GError **error);

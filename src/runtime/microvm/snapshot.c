@@ -109,7 +109,7 @@ JsonNode *stead_microvm_snapshot(gpointer self, const SteadMachine *machine,
     g_autofree char *dir = snapshot_dir(machine, snapshot_id);
     if (!stead_make_dir(dir, 0700, error))
         return NULL;
-    if (take(self, machine, dir, memory, cancellable, error) && stead_sync_folder(dir, error))
+    if (take(self, machine, dir, memory, cancellable, error))
         return describe(machine, dir, memory);
     stead_remove_tree(dir, NULL);
     return NULL;

@@ -320,6 +320,30 @@ static void test_missing_disk(Fixture *f, gconstpointer unused)
     assert_disks_refused(f, STEAD_ERROR_NOT_FOUND, f->disk);
 }
 
+/* A line that is lost does not make its file right. */
+static void test_disk_without_a_sum(Fixture *f, gconstpointer unused)
+{
+    g_autofree char *sums = NULL;
+    g_assert_true(g_file_get_contents(f->sums, &sums, NULL, NULL));
+    char *header_end = strchr(sums, '\n') + 1;
+    *header_end = '\0';
+    g_assert_true(g_file_set_contents(f->sums, sums, -1, NULL));
+    assert_disks_refused(f, STEAD_ERROR_VERIFICATION, "disk0.qcow2, which has no checksum");
+}
+
+/* A machine without disks is kept without its memory: that is little, and is whole. */
+static void test_nothing_at_all(Fixture *f, gconstpointer unused)
+{
+    g_autoptr(GError) error = NULL;
+    const char *const files[] = {f->memory, f->state, f->disk, f->sums};
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++)
+        g_assert_cmpint(unlink(files[i]), ==, 0);
+    stead_frozen_sums_write(f->dir, &error);
+    g_assert_no_error(error);
+    check_disks(f);
+    assert_refused(f, STEAD_ERROR_NOT_FOUND);
+}
+
 /* Of memory and state nothing has to be left: others have them. */
 static void test_disks_alone(Fixture *f, gconstpointer unused)
 {
@@ -470,6 +494,8 @@ int main(int argc, char **argv)
         {"names-that-lead-elsewhere", test_names_that_lead_elsewhere},
         {"changed-disk", test_changed_disk},
         {"missing-disk", test_missing_disk},
+        {"disk-without-a-sum", test_disk_without_a_sum},
+        {"nothing-at-all", test_nothing_at_all},
         {"disks-alone", test_disks_alone},
         {"disk-is-read-again-when-touched", test_disk_is_read_again_when_touched},
         {"disk-that-is-new", test_disk_that_is_new},
