@@ -18,57 +18,19 @@ import time
 import pytest
 
 import guest as guests
-import images
 import stead
+from microvms import TINY as IMAGE, open_site, quick
 
-IMAGE = "tiny:12"
 KEYS = "/etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_rsa_key"
-
-
-class Site:
-    def __init__(self, daemon):
-        self.daemon = daemon
-        self.api = daemon.api
-
-    def cli(self, *args, check=True, **options):
-        return guests.cli(self.daemon, *args, check=check, **options)
-
-    def run(self, image, name, *more, **options):
-        return self.cli("run", "--kind", "microvm", "--name", name, *more, image, **options)
-
-    def clone(self, name, *more, template="base", **options):
-        return self.cli("run", "--name", name, *more, f"template:{template}", **options)
-
-    def sh(self, name, script):
-        return self.cli("exec", name, "--", "sh", "-c", script).stdout.strip()
-
-    def remove(self, *names):
-        self.cli("rm", "--force", *names)
-
-    def pid(self, name):
-        return self.daemon.host.qemu_pids()[name]
 
 
 @pytest.fixture(scope="module")
 def site():
-    reason = stead.why_not()
-    if reason:
-        pytest.skip(reason)
-    daemon = stead.Daemon(stead.scratch_root()).start()
-    try:
-        images.take(daemon, IMAGE)
-        site = Site(daemon)
+    with open_site() as site:
         site.run(IMAGE, "a", "--memory", "128M", "--cpus", "1", timeout=300)
         site.sh("a", f"mkdir -p /etc/ssh; for k in {KEYS}; do echo old > $k; echo old > $k.pub; done")
         site.cli("template", "create", "base", "--from", "a", "--warm", "0")
         yield site
-    except images.Unavailable as why:
-        pytest.skip(str(why))
-    except BaseException:
-        print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
-        raise
-    finally:
-        daemon.cleanup()
 
 
 @pytest.fixture
@@ -119,13 +81,6 @@ def test_top(site):
     assert 20 < float(host) < 400 and 4 < float(guest) < 128 and (of, unit) == ("128", "MiB")
     (told,) = [one for one in site.api.get("/v1/stats") if one["name"] == "a"]
     assert "silent" not in told and told["disk-read"] > 0 and told["net-received"] > 0
-
-
-def quick(site, *args):
-    began = time.monotonic()
-    done = site.cli(*args)
-    assert time.monotonic() - began < 2, args
-    return done.stdout
 
 
 def test_silent_engines_keep_nobody_waiting(site):

@@ -13,9 +13,8 @@ import time
 
 import pytest
 
-import images
 import stead
-from test_microvm import Site, quick
+from microvms import open_site, quick
 
 IMAGE = "debian:12"
 NAMES = ["c-1", "c-2", "c-3"]
@@ -24,28 +23,14 @@ PATIENCE = 120
 
 @pytest.fixture(scope="module")
 def site():
-    reason = stead.why_not()
-    if reason:
-        pytest.skip(reason)
-    daemon = stead.Daemon(stead.scratch_root()).start()
-    try:
-        try:
-            images.take(daemon, IMAGE)
-        except images.Unavailable as why:
-            pytest.skip(str(why))
-        site = Site(daemon)
+    with open_site(IMAGE) as site:
         site.run(IMAGE, "d", "--memory", "512M", timeout=300)
         site.cli("template", "create", "base", "--from", "d", "--warm", "0", timeout=300)
         site.clone("c", "--count", "3", timeout=PATIENCE)
         yield site
-        daemon.running() or daemon.start()
-        daemon.api.remove_everything()
-        daemon.api.run("DELETE", "/v1/templates/base")
-    except BaseException:
-        print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
-        raise
-    finally:
-        daemon.cleanup()
+        site.daemon.running() or site.daemon.start()
+        site.api.remove_everything()
+        site.api.run("DELETE", "/v1/templates/base")
 
 
 def all_say(site, script, names=("d", *NAMES)):

@@ -22,9 +22,8 @@ import time
 import pytest
 
 import guest as guests
-import images
 import stead
-from test_microvm import IMAGE, Site
+from microvms import TINY as IMAGE, leave_clean, open_site
 
 LARGE = 50_000_000
 PATIENCE = 60
@@ -32,25 +31,10 @@ PATIENCE = 60
 
 @pytest.fixture(scope="module")
 def site():
-    reason = stead.why_not()
-    if reason:
-        pytest.skip(reason)
-    daemon = stead.Daemon(stead.scratch_root()).start()
-    try:
-        images.take(daemon, IMAGE)
-        site = Site(daemon)
+    with open_site() as site:
         site.run(IMAGE, "a", "--memory", "256M", "--cpus", "1", timeout=300)
         yield site
-        daemon.running() or daemon.start()
-        daemon.api.remove_everything()
-        stead.assert_clean(daemon)
-    except images.Unavailable as why:
-        pytest.skip(str(why))
-    except BaseException:
-        print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
-        raise
-    finally:
-        daemon.cleanup()
+        leave_clean(site)
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ import time
 
 import pytest
 
-import images
 import stead
-from test_microvm import IMAGE, Site
+from microvms import TINY as IMAGE, leave_clean, open_site
 
 SECONDS = 15  # for anything that does not depend on the one that is stuck, on a busy machine
 BOOT_SECONDS = 300
@@ -25,25 +24,10 @@ BOOT_SECONDS = 300
 
 @pytest.fixture(scope="module")
 def site():
-    reason = stead.why_not()
-    if reason:
-        pytest.skip(reason)
-    daemon = stead.Daemon(stead.scratch_root()).start()
-    try:
-        images.take(daemon, IMAGE)
-        site = Site(daemon)
+    with open_site() as site:
         site.run(IMAGE, "well", "--memory", "128M", "--cpus", "1", timeout=BOOT_SECONDS)
         yield site
-        daemon.running() or daemon.start()
-        daemon.api.remove_everything()
-        stead.assert_clean(daemon)
-    except images.Unavailable as why:
-        pytest.skip(str(why))
-    except BaseException:
-        print(f"---- {daemon.log} ----\n{daemon.tail(80)}")
-        raise
-    finally:
-        daemon.cleanup()
+        leave_clean(site)
 
 
 def state_of(pid):
